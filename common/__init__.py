@@ -1,0 +1,1 @@
+"""What the processes share: messages, sockets, settings, the metadata client, pure estimators."""

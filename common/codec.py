@@ -1,0 +1,181 @@
+"""Wire form of messages: a tag frame, a msgpack map, and raw frames for payloads.
+
+No I/O, no clock, no randomness.
+
+A message is a frozen dataclass registered with `@message(tag)`. Decoding checks every field against its
+annotation, so a handler never meets a wrong type. Supported annotations: str, int, float, bool, bytes,
+`T | None`, `tuple[T, ...]`, Literal of strings, and other frozen dataclasses made of these.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, dataclass_transform
+
+import msgpack
+
+from common.errors import ProtocolError
+
+PROTOCOL_VERSION = 1
+
+# A demand for an hour of short chunks or the chunk map of a ten-hour film stays below this; anything larger is
+# an accident or an attack.
+MAX_BODY_BYTES = 8 * 1024 * 1024
+
+T = TypeVar("T")
+_Reader = Callable[[Any, str], Any]
+_Writer = Callable[[Any], Any]
+
+_BY_TAG: dict[str, type] = {}
+_READERS: dict[type, _Reader] = {}
+_WRITERS: dict[type, _Writer] = {}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def value(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen value that messages may contain."""
+    return dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(cls)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def message(tag: str) -> Callable[[type[T]], type[T]]:
+    """Make a class a message whose wire name is `tag`."""
+
+    def register(cls: type[T]) -> type[T]:
+        made = value(cls)
+        if tag in _BY_TAG:
+            raise ValueError(f"two messages are tagged {tag!r}")
+        _BY_TAG[tag] = made
+        made.__message_tag__ = tag  # type: ignore[attr-defined]  # read by tag_of
+        return made
+
+    return register
+
+
+def tag_of(cls_or_message: object) -> str:
+    """Return the wire name of a message or of its class."""
+    return typing.cast(str, getattr(cls_or_message, "__message_tag__"))  # noqa: B009
+
+
+def registered() -> dict[str, type]:
+    """Return every message class by tag, for the generated documentation and its test."""
+    return dict(_BY_TAG)
+
+
+def encode(msg: object) -> list[bytes]:
+    """Return `[tag, body]`."""
+    body = {"v": PROTOCOL_VERSION, "m": _writer(type(msg))(msg)}
+    return [tag_of(msg).encode(), msgpack.packb(body)]
+
+
+def decode(frames: list[bytes]) -> Any:
+    """Return the message of `[tag, body]`; raise ProtocolError naming what does not fit."""
+    if len(frames) != 2:
+        raise ProtocolError(f"expected 2 frames, got {len(frames)}")
+    tag = bytes(frames[0]).decode("ascii", "replace")
+    cls = _BY_TAG.get(tag)
+    if cls is None:
+        raise ProtocolError(f"unknown message {tag[:80]!r}")
+    if len(frames[1]) > MAX_BODY_BYTES:
+        raise ProtocolError(f"{tag}: {len(frames[1])} bytes, at most {MAX_BODY_BYTES}")
+    try:
+        body = msgpack.unpackb(frames[1])
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
+        raise ProtocolError(f"{tag}: not msgpack: {error}") from error
+    if not isinstance(body, dict) or body.get("v") != PROTOCOL_VERSION:
+        found = body.get("v") if isinstance(body, dict) else type(body).__name__
+        raise ProtocolError(f"{tag}: protocol version {found!r}, expected {PROTOCOL_VERSION}")
+    return _reader(cls)(body.get("m"), tag)
+
+
+def _writer(cls: type) -> _Writer:
+    writer = _WRITERS.get(cls)
+    if writer is None:
+        fields = [f.name for f in dataclasses.fields(cls)]
+
+        def write(msg: Any) -> dict[str, Any]:
+            return {name: _plain(getattr(msg, name)) for name in fields}
+
+        writer = _WRITERS[cls] = write
+    return writer
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, tuple):
+        return [_plain(part) for part in item]
+    if dataclasses.is_dataclass(item):
+        return _writer(type(item))(item)
+    return item
+
+
+def _reader(cls: type) -> _Reader:
+    reader = _READERS.get(cls)
+    if reader is None:
+        hints = typing.get_type_hints(cls)
+        fields = [
+            (f.name, _reader_for(hints[f.name]), f.default is dataclasses.MISSING)
+            for f in dataclasses.fields(cls)
+        ]
+
+        def read(raw: Any, where: str) -> Any:
+            if not isinstance(raw, dict):
+                raise ProtocolError(f"{where}: expected a map, got {type(raw).__name__}")
+            known = {}
+            for name, read_field, required in fields:
+                if name in raw:
+                    known[name] = read_field(raw[name], f"{where}.{name}")
+                elif required:
+                    raise ProtocolError(f"{where}.{name}: missing")
+            return cls(**known)
+
+        reader = _READERS[cls] = read
+    return reader
+
+
+def _reader_for(hint: Any) -> _Reader:
+    origin = typing.get_origin(hint)
+    arguments = typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        inner = [_reader_for(a) for a in arguments if a is not type(None)]
+        if len(inner) != 1 or len(arguments) != 2:
+            raise TypeError(f"messages allow no union but T | None: {hint}")
+        return lambda raw, where: None if raw is None else inner[0](raw, where)
+    if origin is tuple:
+        item = _reader_for(arguments[0])
+
+        def read_tuple(raw: Any, where: str) -> tuple[Any, ...]:
+            if not isinstance(raw, list):
+                raise ProtocolError(f"{where}: expected a list, got {type(raw).__name__}")
+            return tuple(item(part, f"{where}[{i}]") for i, part in enumerate(raw))
+
+        return read_tuple
+    if origin is Literal:
+
+        def read_literal(raw: Any, where: str) -> Any:
+            if raw not in arguments:
+                raise ProtocolError(f"{where}: {raw!r} is none of {', '.join(arguments)}")
+            return raw
+
+        return read_literal
+    if dataclasses.is_dataclass(hint):
+        return lambda raw, where: _reader(typing.cast(type, hint))(raw, where)
+    if hint is float:
+        return _read_float
+    if hint in (str, int, bool, bytes):
+        return lambda raw, where: _read_exact(raw, where, hint)
+    raise TypeError(f"messages do not know the type {hint}")
+
+
+def _read_float(raw: Any, where: str) -> float:
+    if type(raw) not in (float, int):
+        raise ProtocolError(f"{where}: expected float, got {type(raw).__name__}")
+    return float(raw)
+
+
+def _read_exact(raw: Any, where: str, kind: type) -> Any:
+    if type(raw) is not kind:
+        raise ProtocolError(f"{where}: expected {kind.__name__}, got {type(raw).__name__}")
+    return raw

@@ -1,0 +1,543 @@
+"""Every message that crosses a process border, with who sends it to whom.
+
+No I/O, no clock, no randomness. `docs/messages.md` is generated from this module.
+
+PUB carries state that may be lost; PUSH carries work that may be repeated. Durations travel, deadlines do
+not: two processes share no clock. A replica is a full URL; its node is the URL's origin.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from common.codec import message, value
+
+# ---------------------------------------------------------------- values
+
+
+@value
+class Replica:
+    """Where one copy of a chunk or fragment lies: a URL, and the offset of its first byte there."""
+
+    url: str
+    offset_bytes: int = 0
+
+
+@value
+class FragmentSpec:
+    """One of the five fragments of an erasure-coded chunk (index 0-2 data, 3-4 parity)."""
+
+    fragment_index: int
+    size_bytes: int
+    checksum_sha256: str
+    replicas: tuple[Replica, ...]
+
+
+@value
+class ChunkSpec:
+    """What is needed to fetch and verify a chunk; `fragments` is empty for replicated chunks."""
+
+    chunk_id: str
+    sequence_num: int
+    size_bytes: int
+    checksum_sha256: str
+    replicas: tuple[Replica, ...]
+    fragments: tuple[FragmentSpec, ...] = ()
+
+
+@value
+class WantedChunk:
+    """A chunk the buffer wants, and how soon: seconds from now until the playhead needs it."""
+
+    chunk: ChunkSpec
+    deadline_in_sec: float
+
+
+@value
+class SourceShare:
+    """How many bytes of a delivered chunk came from one node."""
+
+    node_url: str
+    size_bytes: int
+
+
+@value
+class RangeSource:
+    """Which node delivered bytes [start_bytes, end_bytes) of part `part` (-1: the chunk itself, 0-4: a fragment)."""
+
+    part: int
+    start_bytes: int
+    end_bytes: int
+    node_url: str
+
+
+# ---------------------------------------------------------------- monitor
+
+
+@value
+class NodeScore:
+    """What the monitor knows of one node; `score` is (bandwidth x reliability) / (1 + latency x 0.1)."""
+
+    node_url: str
+    score: float
+    healthy: bool
+    latency_ms: float | None
+    latency_average_ms: float | None
+    latency_min_ms: float | None
+    latency_max_ms: float | None
+    bandwidth_mbps: float | None
+    bandwidth_average_mbps: float | None
+    success_rate_ratio: float
+    measurements_count: int
+    last_update_unix_sec: float | None
+    accepts_ranges: bool | None
+
+
+@message("monitor.scores")
+class NodeScores:
+    """Scores of all nodes of all sessions; snapshot (monitor PUB -> scheduler, dashboard, main)."""
+
+    published_unix_sec: float
+    nodes: tuple[NodeScore, ...]
+
+
+# ---------------------------------------------------------------- demand and work
+
+
+@message("demand")
+class Demand:
+    """All that one session wants now, most urgent first; replaces what it wanted before.
+
+    Sent on every change and each second; `closed` says the session is over
+    (buffer PUSH -> scheduler.requests).
+    """
+
+    session_id: str
+    deliver_to: str
+    wanted: tuple[WantedChunk, ...]
+    low_water_mark_sec: float
+    closed: bool = False
+
+
+@message("worker.open")
+class OpenChunk:
+    """Become the home of a chunk: assemble, verify and deliver it (scheduler PUSH -> worker.<id>.jobs)."""
+
+    lease_id: str
+    session_id: str
+    chunk: ChunkSpec
+    deliver_to: str
+
+
+@message("worker.fetch")
+class FetchRange:
+    """Read bytes [start_bytes, end_bytes) of a part from a replica (scheduler PUSH -> worker.<id>.jobs)."""
+
+    job_id: str
+    lease_id: str
+    part: int
+    replica: Replica
+    start_bytes: int
+    end_bytes: int
+    silence_sec: float
+    accepts_ranges: bool | None
+
+
+@message("worker.cancel")
+class CancelRange:
+    """Stop reading a range; what was read is kept (scheduler PUSH -> worker.<id>.jobs)."""
+
+    job_id: str
+
+
+@message("worker.discard")
+class DiscardRange:
+    """Forget bytes that cannot be trusted; they are fetched again (scheduler PUSH -> worker.<id>.jobs)."""
+
+    lease_id: str
+    part: int
+    start_bytes: int
+    end_bytes: int
+
+
+@message("worker.close")
+class CloseChunk:
+    """The chunk is no longer wanted: cancel its ranges, forget its bytes (scheduler PUSH -> worker.<id>.jobs)."""
+
+    lease_id: str
+
+
+@value
+class JobProgress:
+    """A running range as its worker sees it; `received_until_bytes` is the offset in the part."""
+
+    job_id: str
+    received_until_bytes: int
+
+
+@message("worker.heartbeat")
+class WorkerHeartbeat:
+    """A worker's complete registration, each second and on change (worker PUSH -> scheduler.reports)."""
+
+    worker_id: str
+    jobs_endpoint: str
+    pid: int
+    slots: int
+    leases: tuple[str, ...]
+    running: tuple[JobProgress, ...]
+    received_bytes: int
+    draining: bool
+
+
+@message("worker.progress")
+class RangeProgress:
+    """Bytes of running ranges, every 100 ms while any arrive (worker PUSH -> scheduler.reports)."""
+
+    worker_id: str
+    running: tuple[JobProgress, ...]
+
+
+RangeOutcome = Literal[
+    "complete",
+    "cancelled",
+    "refused",
+    "silent",
+    "broken",
+    "missing",
+    "unavailable",
+    "short",
+    "malformed",
+    "lost",
+]
+
+
+@message("worker.range")
+class RangeFinished:
+    """How a range ended and what it brought (worker PUSH -> scheduler.reports).
+
+    Bytes [start_bytes, received_until_bytes) are held by the worker whatever the outcome. `received_bytes` counts
+    what crossed the network, skipped prefixes included. `range_honoured` is None when no answer told.
+    """
+
+    worker_id: str
+    job_id: str
+    outcome: RangeOutcome
+    start_bytes: int
+    received_until_bytes: int
+    received_bytes: int
+    first_byte_sec: float | None
+    duration_sec: float
+    range_honoured: bool | None
+    retry_after_sec: float | None
+    detail: str
+
+
+@message("worker.chunk")
+class ChunkFinished:
+    """A home's verdict on its chunk: delivered, or the bytes do not match (worker PUSH -> scheduler.reports).
+
+    For a corrupt chunk `corrupt_part` names the fragment whose own checksum failed, -1 the whole.
+    """
+
+    worker_id: str
+    lease_id: str
+    verdict: Literal["delivered", "corrupt"]
+    corrupt_part: int
+    detail: str
+
+
+@message("chunk")
+class ChunkDelivery:
+    """A verified chunk; its bytes follow as one raw frame (worker PUSH -> buffer.chunks)."""
+
+    session_id: str
+    chunk_id: str
+    sequence_num: int
+    size_bytes: int
+    worker_id: str
+    sources: tuple[SourceShare, ...]
+    ranges: tuple[RangeSource, ...]
+
+
+@message("chunk.trouble")
+class ChunkTrouble:
+    """All replicas of a wanted chunk have failed `rounds` times over (scheduler PUSH -> buffer.commands)."""
+
+    session_id: str
+    chunk_id: str
+    fault: Literal["missing", "unreachable", "integrity"]
+    rounds: int
+    detail: str
+
+
+# ---------------------------------------------------------------- scheduler's state
+
+
+@value
+class InFlight:
+    """A range that is being read now."""
+
+    session_id: str
+    chunk_id: str
+    sequence_num: int
+    part: int
+    node_url: str
+    worker_id: str
+    start_bytes: int
+    end_bytes: int
+    received_until_bytes: int
+    age_sec: float
+
+
+@value
+class WorkerStatus:
+    """A worker as the scheduler sees it."""
+
+    worker_id: str
+    pid: int
+    slots: int
+    busy: int
+    received_bytes: int
+    silent_sec: float
+
+
+BreakerState = Literal["closed", "open", "half_open"]
+
+
+@value
+class NodeLoad:
+    """Work given to a node and how it went, over all sessions."""
+
+    node_url: str
+    active_ranges: int
+    completed_ranges: int
+    failed_ranges: int
+    received_bytes: int
+    breaker: BreakerState
+    suspended_for_sec: float
+    rate_mbps: float | None
+
+
+@value
+class SessionTraffic:
+    """What fetching for one session has cost so far."""
+
+    session_id: str
+    total_downloads: int
+    failed_downloads: int
+    failover_count: int
+    received_bytes: int
+    needed_bytes: int
+    active_downloads: int
+
+
+@message("scheduler.status")
+class SchedulerStatus:
+    """Snapshot of work in flight, workers and nodes (scheduler PUB -> monitor, dashboard, main, buffer)."""
+
+    published_unix_sec: float
+    in_flight: tuple[InFlight, ...]
+    workers: tuple[WorkerStatus, ...]
+    nodes: tuple[NodeLoad, ...]
+    sessions: tuple[SessionTraffic, ...]
+
+
+@message("scheduler.transfer")
+class Transfer:
+    """One ended range, as evidence about its node (scheduler PUB -> monitor, dashboard).
+
+    `busy_sec` is the time the node spent sending it, all workers together; `goodput_mbps` is None when the range
+    was too small to tell.
+    """
+
+    node_url: str
+    session_id: str
+    chunk_id: str
+    outcome: RangeOutcome
+    size_bytes: int
+    first_byte_sec: float | None
+    busy_sec: float
+    goodput_mbps: float | None
+    range_honoured: bool | None
+
+
+EventKind = Literal[
+    "session",
+    "playing",
+    "rebuffering",
+    "paused",
+    "seek",
+    "ended",
+    "failed",
+    "failover",
+    "suspended",
+    "recovered",
+    "corrupt",
+    "worker",
+    "trouble",
+    "hole",
+]
+
+
+@message("event")
+class LogEvent:
+    """Something a viewer wants to read, in plain words (any PUB -> dashboard, main)."""
+
+    at_unix_sec: float
+    session_id: str
+    kind: EventKind
+    text: str
+
+
+# ---------------------------------------------------------------- sessions and playback
+
+PlaybackState = Literal[
+    "idle", "startup", "playing", "rebuffering", "paused", "seeking", "ended", "failed"
+]
+
+
+@message("buffer.session")
+class SessionStatus:
+    """Snapshot of one session; replayed to new subscribers (buffer PUB -> everybody).
+
+    `startup_latency_sec` runs from the viewer's command to the first byte the output took. `outcome` is empty while
+    the session lives, then `played`, `stopped`, `failed` or `holes`.
+    """
+
+    session_id: str
+    video_id: str
+    title: str
+    state: PlaybackState
+    outcome: str
+    exit_code: int
+    message: str
+    output: str
+    node_urls: tuple[str, ...]
+    total_chunks: int
+    duration_sec: float
+    duration_known: bool
+    playhead_sec: float
+    current_sequence_num: int
+    buffer_level_sec: float
+    buffer_level_chunks: int
+    buffered_bytes: int
+    spilled_bytes: int
+    target_buffer_sec: float
+    low_water_mark_sec: float
+    startup_latency_sec: float | None
+    manifest_sec: float
+    first_chunk_sec: float | None
+    rebuffering_events: int
+    stalled_sec: float
+    longest_stall_sec: float
+    average_buffer_sec: float
+    played_sec: float
+    wall_sec: float
+    chunks_buffered: int
+    chunks_played: int
+    missing_chunks: int
+    started_unix_sec: float
+
+
+ChunkState = Literal["wanted", "held", "played", "missing"]
+
+
+@value
+class ChunkRecord:
+    """What became of one chunk and who delivered it."""
+
+    sequence_num: int
+    chunk_id: str
+    state: ChunkState
+    size_bytes: int
+    duration_sec: float
+    sources: tuple[SourceShare, ...]
+
+
+@message("buffer.chunks")
+class ChunkMap:
+    """All chunks of a session that are no longer untouched; snapshot (buffer PUB -> dashboard, main)."""
+
+    session_id: str
+    total_chunks: int
+    chunks: tuple[ChunkRecord, ...]
+
+
+@message("buffer.result")
+class CommandResult:
+    """Outcome of a command; `exit_code` is what main.py would end with (buffer PUB -> who asked)."""
+
+    command_id: str
+    session_id: str
+    ok: bool
+    exit_code: int
+    text: str
+
+
+# ---------------------------------------------------------------- commands
+
+OnMissing = Literal["wait", "skip", "fail"]
+OutputKind = Literal["none", "file", "pipe"]
+Container = Literal["auto", "mp4", "matroska", "mpegts", "raw"]
+
+
+@message("command.play")
+class PlayVideo:
+    """Start a session (main, dashboard PUSH -> buffer.commands).
+
+    `manifest_json` may be empty: then the buffer asks the metadata service itself. `command_age_sec` says how long ago
+    the viewer asked. A session with `owner_lease_sec` > 0 ends when no KeepAlive comes for that long.
+    """
+
+    command_id: str
+    session_id: str
+    video_id: str
+    metadata_url: str
+    manifest_json: bytes
+    command_age_sec: float
+    manifest_sec: float
+    output: OutputKind
+    output_path: str
+    container: Container
+    paced: bool
+    on_missing: OnMissing
+    give_up_sec: float
+    target_buffer_sec: float
+    low_water_mark_sec: float
+    start_playback_sec: float
+    chunk_duration_sec: float
+    max_buffer_bytes: int
+    owner_lease_sec: float
+
+
+@message("command.keepalive")
+class KeepAlive:
+    """The owner of a session still lives (main PUSH -> buffer.commands)."""
+
+    session_id: str
+
+
+@message("command.pause")
+class SetPaused:
+    """Pause or go on (main, dashboard PUSH -> buffer.commands)."""
+
+    command_id: str
+    session_id: str
+    paused: bool
+
+
+@message("command.seek")
+class SeekTo:
+    """Move the playhead (main, dashboard PUSH -> buffer.commands)."""
+
+    command_id: str
+    session_id: str
+    position_sec: float
+
+
+@message("command.stop")
+class StopSession:
+    """End a session; an empty `session_id` means all (main, dashboard PUSH -> buffer.commands)."""
+
+    command_id: str
+    session_id: str

@@ -1,0 +1,228 @@
+"""One ranged, cancellable HTTP read: the network end of a worker.
+
+Blocking; runs in a worker's thread. Bytes go to a sink as they arrive, so that whatever came is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from common.messages import RangeOutcome, Replica
+
+# One read takes what the socket has, up to this.
+READ_BYTES = 64 * 1024
+# Connections kept per node; a worker rarely has more than two ranges on one.
+POOL_CONNECTIONS = 64
+POOL_SIZE = 8
+MIN_CONNECT_SEC = 1.0
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+
+Sink = Callable[[int, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RangeResult:
+    """How a read ended; bytes [start, received_until) went to the sink."""
+
+    outcome: RangeOutcome
+    received_until: int
+    received_bytes: int
+    first_byte_sec: float | None
+    duration_sec: float
+    range_honoured: bool | None
+    retry_after_sec: float | None = None
+    detail: str = ""
+
+
+class _Stop(Exception):
+    """Ends a read early with an outcome."""
+
+    def __init__(self, outcome: RangeOutcome, detail: str = "") -> None:
+        super().__init__(detail)
+        self.outcome: RangeOutcome = outcome
+        self.detail = detail
+
+
+def new_http_session() -> requests.Session:
+    """Return a session for nodes: kept connections, no retries, no redirects, nothing from the environment."""
+    session = requests.Session()
+    session.trust_env = False
+    adapter = HTTPAdapter(POOL_CONNECTIONS, POOL_SIZE, max_retries=0)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    session.headers.clear()
+    session.headers.update({"Accept-Encoding": "identity", "User-Agent": "vstack-smart-client"})
+    return session
+
+
+class RangeRead:
+    """A read of bytes [start, end) of a part of `part_size` bytes.
+
+    `silence_sec` bounds the wait for the next byte, never the whole. A node that ignores `Range` sends from 0: the
+    prefix is read through and thrown away.
+    """
+
+    def __init__(
+        self,
+        http: requests.Session,
+        replica: Replica,
+        *,
+        start: int,
+        end: int,
+        part_size: int,
+        silence_sec: float,
+        accepts_ranges: bool | None,
+        sink: Sink,
+    ) -> None:
+        self._http = http
+        self._replica = replica
+        self._start, self._end, self._part_size = start, end, part_size
+        self._silence_sec = silence_sec
+        self._ask_range = accepts_ranges is not False
+        self._sink = sink
+        self._cancelled = threading.Event()
+        self._response: requests.Response | None = None
+        self._until = start
+        self._received = 0
+        self._honoured: bool | None = None
+        self._first_byte_sec: float | None = None
+        self._retry_after_sec: float | None = None
+
+    def cancel(self) -> None:
+        """Make `run` return soon with what it has; callable from any thread."""
+        self._cancelled.set()
+        response = self._response
+        if response is not None:
+            _shut(response)
+
+    def run(self) -> RangeResult:
+        """Read until done, cancelled or failed; never raises for what the network does."""
+        begun_sec = time.monotonic()
+        outcome: RangeOutcome = "complete"
+        detail = ""
+        try:
+            self._read(begun_sec)
+        except _Stop as stop:
+            outcome, detail = stop.outcome, stop.detail
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            outcome, detail = _classify(error, got_bytes=self._received > 0)
+        except ValueError as error:
+            outcome, detail = "malformed", f"answer cannot be read: {error}"
+        if outcome != "complete" and self._cancelled.is_set():
+            outcome, detail = "cancelled", ""
+        return RangeResult(
+            outcome=outcome,
+            received_until=self._until,
+            received_bytes=self._received,
+            first_byte_sec=self._first_byte_sec,
+            duration_sec=time.monotonic() - begun_sec,
+            range_honoured=self._honoured,
+            retry_after_sec=self._retry_after_sec,
+            detail=detail,
+        )
+
+    def _read(self, begun_sec: float) -> None:
+        offset = self._replica.offset_bytes
+        headers = {}
+        if self._ask_range:
+            headers["Range"] = f"bytes={offset + self._start}-{offset + self._end - 1}"
+        with self._http.get(
+            self._replica.url,
+            headers=headers,
+            stream=True,
+            allow_redirects=False,
+            timeout=(max(MIN_CONNECT_SEC, self._silence_sec), self._silence_sec),
+        ) as response:
+            self._response = response
+            if self._cancelled.is_set():
+                raise _Stop("cancelled")
+            self._first_byte_sec = time.monotonic() - begun_sec
+            position = self._check_head(response)
+            self._read_body(response, position)
+            if not self._body_is_over(response):
+                # What remains is not wanted; the connection cannot be used again.
+                _shut(response)
+
+    def _check_head(self, response: requests.Response) -> int:
+        """Return the part offset at which the body starts; raise _Stop for an answer that is none."""
+        status = response.status_code
+        if status in (404, 410):
+            raise _Stop("missing", f"answered {status}")
+        if status in (429, 503):
+            with contextlib.suppress(ValueError):
+                self._retry_after_sec = float(response.headers.get("Retry-After", ""))
+            raise _Stop("unavailable", f"answered {status}")
+        if status not in (200, 206):
+            raise _Stop("broken", f"answered {status}")
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise _Stop("malformed", "sent an encoding nobody asked for")
+        offset = self._replica.offset_bytes
+        if status == 206:
+            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if found is None or int(found.group(1)) != offset + self._start or not self._ask_range:
+                raise _Stop("malformed", "sent another range than was asked for")
+            self._honoured = True
+            return self._start
+        if self._ask_range:
+            self._honoured = False
+        length = response.headers.get("Content-Length", "")
+        if offset == 0 and length.isdigit() and int(length) != self._part_size:
+            raise _Stop("malformed", f"has {length} bytes instead of {self._part_size}")
+        return -offset
+
+    def _read_body(self, response: requests.Response, position: int) -> None:
+        while self._until < self._end:
+            wanted = min(READ_BYTES, self._end - position)
+            data = response.raw.read1(wanted, decode_content=False)
+            if self._cancelled.is_set():
+                raise _Stop("cancelled")
+            if not data:
+                raise _Stop("short", f"ended {self._end - self._until} bytes early")
+            self._received += len(data)
+            after = position + len(data)
+            if after > self._until:
+                fresh = data[max(0, self._until - position) :]
+                self._sink(self._until, fresh)
+                self._until += len(fresh)
+            position = after
+
+    def _body_is_over(self, response: requests.Response) -> bool:
+        return response.raw.length_remaining == 0
+
+
+def _shut(response: requests.Response) -> None:
+    """Wake a reader blocked on the response's socket and make its connection unusable."""
+    connection = getattr(response.raw, "connection", None) or getattr(
+        response.raw, "_connection", None
+    )
+    sock = getattr(connection, "sock", None)
+    if isinstance(sock, socket.socket):
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+    else:
+        response.raw.close()
+
+
+def _classify(error: Exception, *, got_bytes: bool) -> tuple[RangeOutcome, str]:
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
+        return "silent", "is silent"
+    text = str(error)
+    if "timed out" in text:
+        return "silent", "is silent"
+    if isinstance(error, urllib3.exceptions.IncompleteRead) or "IncompleteRead" in text:
+        return "short", "ended early"
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        return "malformed", "has no usable URL"
+    if got_bytes:
+        return "broken", "broke the connection"
+    return "refused", "refuses connections" if "refused" in text else "cannot be reached"

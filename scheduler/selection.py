@@ -1,0 +1,193 @@
+"""What the scheduler knows of each node: rate, latency, trust, and whether it may be given work.
+
+No I/O, no clock: time is an argument; randomness comes from the `rng` handed in.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from common.estimators import Goodput, RoundTrip, node_score
+from common.messages import BreakerState, NodeScore, RangeOutcome
+from common.units import megabits_per_sec, transfer_sec
+
+# A node of which no byte was seen yet: ranked by latency, and given work.
+ASSUMED_RATE_MBPS = 10.0
+ASSUMED_LATENCY_MS = 50.0
+# Shorter transfers say more about set-up than about the link.
+MIN_RATE_SAMPLE_BYTES = 16 * 1024
+# Silence below this is ordinary jitter on a mobile link.
+SILENCE_FLOOR_SEC = 0.5
+# A node never heard from may sit behind a long round trip and needs two of them for its first byte.
+UNKNOWN_SILENCE_SEC = 1.0
+# A ping that took this many times the usual is still an answer.
+SILENCE_PER_LATENCY = 4.0
+FAILURES_TO_OPEN = 3
+OPEN_BASE_SEC = 1.0
+OPEN_MAX_SEC = 30.0
+OPEN_JITTER_RATIO = 0.2
+# Wrong bytes twice: not an accident of one disk block.
+OFFENCES_TO_BAN = 2
+# An estimate older than this says little; the node gets a small range to prove itself.
+STALE_AFTER_SEC = 20.0
+
+NODE_FAULTS: frozenset[RangeOutcome] = frozenset(
+    {"refused", "silent", "broken", "unavailable", "short", "malformed"}
+)
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Circuit breaker: closed, open for a growing time, then half-open for one small data range.
+
+    Opens at the first silence (it costs half a second each) or the third failure in a row; a good ping does not
+    close it, data does.
+    """
+
+    failures: int = 0
+    openings: int = 0
+    open_until_sec: float | None = None
+
+    def state(self, now_sec: float) -> BreakerState:
+        if self.open_until_sec is None:
+            return "closed"
+        return "open" if now_sec < self.open_until_sec else "half_open"
+
+    def success(self) -> bool:
+        """Note good data; True when this closed the breaker."""
+        recovered = self.open_until_sec is not None
+        self.failures, self.openings, self.open_until_sec = 0, 0, None
+        return recovered
+
+    def failure(
+        self, outcome: RangeOutcome, now_sec: float, rng: random.Random, retry_after_sec: float | None
+    ) -> bool:
+        """Note a failure; True when this opened the breaker."""
+        was = self.state(now_sec)
+        self.failures += 1
+        at_once = outcome in ("silent", "unavailable", "refused") or was == "half_open"
+        if was == "open" or not (at_once or self.failures >= FAILURES_TO_OPEN):
+            return False
+        length_sec = min(OPEN_MAX_SEC, OPEN_BASE_SEC * 2.0**self.openings)
+        length_sec *= 1 + OPEN_JITTER_RATIO * (2 * rng.random() - 1)
+        if retry_after_sec is not None:
+            length_sec = max(length_sec, min(retry_after_sec, OPEN_MAX_SEC))
+        self.openings += 1
+        self.open_until_sec = now_sec + length_sec
+        return was == "closed"
+
+
+@dataclass(slots=True)
+class Node:
+    """One node as the scheduler sees it."""
+
+    node_url: str
+    breaker: Breaker = field(default_factory=Breaker)
+    rate: Goodput = field(default_factory=Goodput)
+    first_byte: RoundTrip = field(default_factory=RoundTrip)
+    reported: NodeScore | None = None
+    accepts_ranges: bool | None = None
+    active: int = 0
+    offences: int = 0
+    last_data_sec: float | None = None
+    completed_ranges: int = 0
+    failed_ranges: int = 0
+    received_bytes: int = 0
+
+    @property
+    def banned(self) -> bool:
+        return self.offences >= OFFENCES_TO_BAN
+
+    @property
+    def rate_mbps(self) -> float:
+        """Own goodput, else the monitor's figure, else the assumption."""
+        if self.rate.value_mbps is not None:
+            return self.rate.value_mbps
+        if self.reported is not None and self.reported.bandwidth_mbps is not None:
+            return self.reported.bandwidth_mbps
+        return ASSUMED_RATE_MBPS
+
+    @property
+    def latency_sec(self) -> float:
+        if self.reported is not None and self.reported.latency_ms is not None:
+            return self.reported.latency_ms / 1000
+        if self.first_byte.srtt_sec is not None:
+            return self.first_byte.srtt_sec
+        return ASSUMED_LATENCY_MS / 1000
+
+    @property
+    def known(self) -> bool:
+        """Whether anything at all was measured."""
+        return (
+            self.rate.value_mbps is not None
+            or self.first_byte.srtt_sec is not None
+            or (self.reported is not None and self.reported.measurements_count > 0)
+        )
+
+    @property
+    def score(self) -> float:
+        """The seed's score, from the monitor's reliability and our own freshest rate."""
+        reliability = self.reported.success_rate_ratio if self.reported is not None else 1.0
+        return node_score(
+            bandwidth_mbps=self.rate_mbps,
+            reliability_ratio=reliability,
+            latency_ms=self.latency_sec * 1000,
+        )
+
+    def loaded_score(self) -> float:
+        """The score divided among the ranges the node already sends and this one."""
+        return self.score / (1 + self.active)
+
+    def expected_sec(self, size_bytes: int) -> float:
+        """Return how long `size_bytes` would take on the idle node."""
+        return self.latency_sec + transfer_sec(size_bytes, self.rate_mbps)
+
+    def silence_sec(self) -> float:
+        """Return how long to wait for a byte before giving the range to another node."""
+        if not self.known:
+            return UNKNOWN_SILENCE_SEC
+        return max(
+            self.first_byte.silence_sec(SILENCE_FLOOR_SEC), SILENCE_PER_LATENCY * self.latency_sec
+        )
+
+    def stale(self, now_sec: float) -> bool:
+        """Whether the rate was measured so long ago that it may be wrong."""
+        return self.last_data_sec is not None and now_sec - self.last_data_sec > STALE_AFTER_SEC
+
+    def note_progress(self, size_bytes: int, duration_sec: float, now_sec: float) -> None:
+        """Fold bytes of the running range into the rate."""
+        self.last_data_sec = now_sec
+        if size_bytes >= MIN_RATE_SAMPLE_BYTES and duration_sec > 0:
+            self.rate.add(megabits_per_sec(size_bytes, duration_sec))
+
+
+class NodeBook:
+    """All nodes ever named, by URL."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node] = {}
+
+    def node(self, node_url: str) -> Node:
+        """Return the node's record, new if need be."""
+        node = self._nodes.get(node_url)
+        if node is None:
+            node = self._nodes[node_url] = Node(node_url)
+        return node
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._nodes.values())
+
+    def forget_except(self, node_urls: set[str]) -> None:
+        """Drop nodes nobody names any more, unless they are at work."""
+        for url in [u for u, n in self._nodes.items() if u not in node_urls and not n.active]:
+            del self._nodes[url]
+
+    def update(self, scores: tuple[NodeScore, ...]) -> None:
+        """Take over what the monitor published."""
+        for score in scores:
+            node = self.node(score.node_url)
+            node.reported = score
+            if node.accepts_ranges is None:
+                node.accepts_ranges = score.accepts_ranges

@@ -1,0 +1,160 @@
+"""A wanted chunk as the planner sees it: its parts, the ranges in flight, who is excluded and who is suspected.
+
+No I/O, no clock, no randomness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from common.messages import ChunkSpec, Replica
+from common.units import node_of
+from scheduler.bytemap import ByteMap, Span
+
+WHOLE = -1
+DATA_FRAGMENTS = 3
+
+
+@dataclass(slots=True)
+class Job:
+    """A range being read: bytes [start, end) of `part`, of which [start, received_until) have come."""
+
+    job_id: str
+    chunk: Wanted
+    part: int
+    node_url: str
+    start: int
+    end: int
+    received_until: int
+    begun_sec: float
+    progress_sec: float
+    silence_sec: float
+    cancelled: bool = False
+    measured_until: int = 0
+    measured_sec: float | None = None
+    rate_mbps: float | None = None
+
+    @property
+    def remaining(self) -> int:
+        return self.end - self.received_until
+
+
+@dataclass(slots=True)
+class Source:
+    """One place where a part can be read."""
+
+    part: int
+    node_url: str
+    replica: Replica
+
+
+@dataclass(slots=True)
+class Wanted:
+    """One chunk of one session until the buffer stops asking for it."""
+
+    session_id: str
+    spec: ChunkSpec
+    deadline_sec: float
+    seen_sec: float
+    deliver_to: str
+    parts: dict[int, ByteMap] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    lease_id: str = ""
+    worker_id: str = ""
+    attempt: int = 0
+    excluded: set[str] = field(default_factory=set)
+    banned: set[str] = field(default_factory=set)
+    suspects: list[str] = field(default_factory=list)
+    rounds: int = 0
+    retry_at_sec: float = 0.0
+    last_fault: str = "unreachable"
+    last_detail: str = ""
+    delivered_sec: float | None = None
+    verifying_sec: float | None = None
+    failed_over: bool = False
+
+    def __post_init__(self) -> None:
+        self.reset_parts()
+
+    def reset_parts(self) -> None:
+        """Start from nothing: the worker that held the bytes is gone."""
+        self.verifying_sec = None
+        if self.spec.fragments:
+            self.parts = {f.fragment_index: ByteMap(f.size_bytes) for f in self.spec.fragments}
+        else:
+            self.parts = {WHOLE: ByteMap(self.spec.size_bytes)}
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.session_id, self.spec.chunk_id)
+
+    @property
+    def coded(self) -> bool:
+        return bool(self.spec.fragments)
+
+    @property
+    def needed_parts(self) -> int:
+        return DATA_FRAGMENTS if self.coded else 1
+
+    @property
+    def complete(self) -> bool:
+        """Whether enough bytes are held to verify."""
+        return sum(part.complete for part in self.parts.values()) >= self.needed_parts
+
+    def sources(self) -> list[Source]:
+        """Return every place that has a part: data fragments before parities, replicas as listed."""
+        if not self.coded:
+            return [Source(WHOLE, node_of(r.url), r) for r in self.spec.replicas]
+        return [
+            Source(f.fragment_index, node_of(r.url), r)
+            for f in self.spec.fragments
+            for r in f.replicas
+        ]
+
+    def node_urls(self) -> set[str]:
+        return {source.node_url for source in self.sources()}
+
+    def claimed_parts(self) -> set[int]:
+        """Return the parts that are complete or being read."""
+        busy = {job.part for job in self.jobs.values() if not job.cancelled}
+        return busy | {index for index, part in self.parts.items() if part.complete}
+
+    def free_spans(self, part: int) -> list[Span]:
+        """Return what of a part is neither held nor being read."""
+        claims = [
+            (job.received_until, job.end)
+            for job in self.jobs.values()
+            if job.part == part
+        ]
+        return self.parts[part].free(claims)
+
+    def free_parts(self) -> list[int]:
+        """Return the parts of which a further one could be read, data before parities."""
+        if self.verifying_sec is not None or self.complete:
+            return []
+        if not self.coded:
+            return [WHOLE] if self.free_spans(WHOLE) else []
+        claimed = self.claimed_parts()
+        if len(claimed) >= DATA_FRAGMENTS:
+            return []
+        return [i for i in sorted(self.parts) if i not in claimed and self.free_spans(i)]
+
+    def bytes_by_node(self) -> dict[str, int]:
+        """Return how many held bytes came from each node, all parts together."""
+        shares: dict[str, int] = {}
+        for part in self.parts.values():
+            for node_url, size in part.bytes_by_node().items():
+                shares[node_url] = shares.get(node_url, 0) + size
+        return shares
+
+    def next_suspect(self, part: int) -> tuple[str, bool] | None:
+        """Return the node to blame for a part that does not match, and whether that is certain.
+
+        The largest contributor not yet replaced is suspected first; alone it is guilty. None when every
+        contributor has been replaced already.
+        """
+        shares = self.parts[part].bytes_by_node()
+        left = [node for node in shares if node not in self.suspects]
+        if not left:
+            return None
+        return max(left, key=lambda node: shares[node]), len(shares) == 1

@@ -1,0 +1,110 @@
+"""`python -m scheduler.worker`: a process that fetches what the scheduler tells it to.
+
+Registers by heartbeat, takes jobs at its own inbox, delivers verified chunks straight to the buffer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from common import sockets
+from common.endpoints import Endpoints, endpoints_from_environment
+from common.messages import (
+    CancelRange,
+    ChunkDelivery,
+    ChunkFinished,
+    CloseChunk,
+    DiscardRange,
+    FetchRange,
+    OpenChunk,
+    RangeFinished,
+    RangeProgress,
+    WorkerHeartbeat,
+)
+from common.process import serve
+from common.service import Service
+from scheduler.home import ChunkHome
+
+HEARTBEAT_SEC = 1.0
+PROGRESS_SEC = 0.1
+# Chunks one worker is the home of at the same time. Two workers can hold the default of 4 chunks with room for the
+# next ones, and 8 chunks waiting for the buffer stay below its queue's limit.
+SLOTS = 8
+
+
+class WorkerProcess:
+    """Wires a ChunkHome to the sockets."""
+
+    def __init__(self, endpoints: Endpoints, worker_id: str) -> None:
+        self.service = Service(endpoints)
+        self.worker_id = worker_id
+        self._reports = endpoints.address("scheduler.reports")
+        self._home = ChunkHome(worker_id, report=self._report_soon, deliver=self._deliver_soon)
+        handle = self._home.handle
+        self._inbox = self.service.pull(
+            endpoints.worker_inbox(worker_id),
+            {
+                OpenChunk: handle,
+                FetchRange: handle,
+                CancelRange: handle,
+                DiscardRange: handle,
+                CloseChunk: handle,
+            },
+        )
+        self.service.every(HEARTBEAT_SEC, self._beat)
+        self.service.every(PROGRESS_SEC, self._send_progress)
+        self.service.on_close(self._say_goodbye)
+        self._beat()
+
+    def _report_soon(self, msg: RangeFinished | ChunkFinished) -> None:
+        self.service.call_soon(lambda: self._push(msg))
+
+    def _deliver_soon(self, msg: ChunkDelivery, data: memoryview, deliver_to: str) -> None:
+        self.service.call_soon(lambda: self._deliver(msg, data, deliver_to))
+
+    def _deliver(self, msg: ChunkDelivery, data: memoryview, deliver_to: str) -> None:
+        # A full queue means the buffer is gone or stuck; it asks again for what it misses.
+        self.service.push_payload(deliver_to, msg, data)
+
+    def _push(self, msg: object) -> None:
+        self.service.push(self._reports, msg)
+
+    def _beat(self, *, draining: bool = False) -> None:
+        self._push(
+            WorkerHeartbeat(
+                worker_id=self.worker_id,
+                jobs_endpoint=self._inbox,
+                pid=os.getpid(),
+                slots=SLOTS,
+                leases=self._home.leases(),
+                running=self._home.progress(only_new=False),
+                received_bytes=self._home.received_bytes,
+                draining=draining,
+            )
+        )
+
+    def _send_progress(self) -> None:
+        running = self._home.progress(only_new=True)
+        if running:
+            self._push(RangeProgress(worker_id=self.worker_id, running=running))
+
+    def _say_goodbye(self) -> None:
+        self._home.stop()
+        self._beat(draining=True)
+        sockets.unlink_ipc(self._inbox)
+
+
+def worker_name() -> str:
+    """Return an id no other worker of the stack has, led by the name its supervisor gave it."""
+    name = os.environ.get("HONCHO_PROCESS_NAME") or os.environ.get("SUPERVISOR_PROCESS_NAME")
+    return f"{name or 'worker'}-{os.getpid()}"
+
+
+def build() -> Service:
+    """Return the process's service, ready to run."""
+    return WorkerProcess(endpoints_from_environment(), worker_name()).service
+
+
+if __name__ == "__main__":
+    sys.exit(serve("worker", build))

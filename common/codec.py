@@ -161,7 +161,7 @@ def _reader_for(hint: Any) -> _Reader:
 
         return read_literal
     if dataclasses.is_dataclass(hint):
-        return lambda raw, where: _reader(typing.cast(type, hint))(raw, where)
+        return _reader(typing.cast(type, hint))
     if hint is float:
         return _read_float
     if hint in (str, int, bool, bytes):

@@ -37,7 +37,11 @@ class Settings:
         10, "HISTORY_SIZE", "recent measurements kept per node", low=1, high=10_000
     )
     target_buffer_sec: float = setting(
-        30.0, "TARGET_BUFFER_SEC", "seconds of media to hold ahead of the playhead", low=1, high=3600
+        30.0,
+        "TARGET_BUFFER_SEC",
+        "seconds of media to hold ahead of the playhead",
+        low=1,
+        high=3600,
     )
     low_water_mark_sec: float = setting(
         15.0, "LOW_WATER_MARK_SEC", "below this the next chunk is urgent", low=0, high=3600

@@ -176,7 +176,9 @@ def parse_manifest(
     if not body.chunks:
         raise refuse("chunks: the video has none")
     if len(body.chunks) != body.total_chunks:
-        raise refuse(f"total_chunks: says {body.total_chunks}, {len(body.chunks)} chunks are listed")
+        raise refuse(
+            f"total_chunks: says {body.total_chunks}, {len(body.chunks)} chunks are listed"
+        )
     _check_order(body.chunks, refuse)
     try:
         return Manifest(body, fallback_chunk_duration_sec)

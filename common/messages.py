@@ -10,87 +10,74 @@ from __future__ import annotations
 
 from typing import Literal
 
-from common.codec import message, value
+from common.codec import message
 
-# ---------------------------------------------------------------- values
-
-
-@value
-class Replica:
-    """Where one copy of a chunk or fragment lies: a URL, and the offset of its first byte there."""
-
-    url: str
-    offset_bytes: int = 0
-
-
-@value
-class FragmentSpec:
-    """One of the five fragments of an erasure-coded chunk (index 0-2 data, 3-4 parity)."""
-
-    fragment_index: int
-    size_bytes: int
-    checksum_sha256: str
-    replicas: tuple[Replica, ...]
-
-
-@value
-class ChunkSpec:
-    """What is needed to fetch and verify a chunk; `fragments` is empty for replicated chunks."""
-
-    chunk_id: str
-    sequence_num: int
-    size_bytes: int
-    checksum_sha256: str
-    replicas: tuple[Replica, ...]
-    fragments: tuple[FragmentSpec, ...] = ()
-
-
-@value
-class WantedChunk:
-    """A chunk the buffer wants, and how soon: seconds from now until the playhead needs it."""
-
-    chunk: ChunkSpec
-    deadline_in_sec: float
-
-
-@value
-class SourceShare:
-    """How many bytes of a delivered chunk came from one node."""
-
-    node_url: str
-    size_bytes: int
-
-
-@value
-class RangeSource:
-    """Which node delivered bytes [start_bytes, end_bytes) of part `part` (-1: the chunk itself, 0-4: a fragment)."""
-
-    part: int
-    start_bytes: int
-    end_bytes: int
-    node_url: str
-
+# Whoever needs a message mostly needs its values too: they are exported from here as well.
+from common.values import (
+    BreakerState as BreakerState,
+)
+from common.values import (
+    ChunkRecord as ChunkRecord,
+)
+from common.values import (
+    ChunkSpec as ChunkSpec,
+)
+from common.values import (
+    ChunkState as ChunkState,
+)
+from common.values import (
+    Container as Container,
+)
+from common.values import (
+    EventKind as EventKind,
+)
+from common.values import (
+    FragmentSpec as FragmentSpec,
+)
+from common.values import (
+    InFlight as InFlight,
+)
+from common.values import (
+    JobProgress as JobProgress,
+)
+from common.values import (
+    NodeLoad as NodeLoad,
+)
+from common.values import (
+    NodeScore as NodeScore,
+)
+from common.values import (
+    OnMissing as OnMissing,
+)
+from common.values import (
+    OutputKind as OutputKind,
+)
+from common.values import (
+    PlaybackState as PlaybackState,
+)
+from common.values import (
+    RangeOutcome as RangeOutcome,
+)
+from common.values import (
+    RangeSource as RangeSource,
+)
+from common.values import (
+    Replica as Replica,
+)
+from common.values import (
+    SessionTraffic as SessionTraffic,
+)
+from common.values import (
+    SourceShare as SourceShare,
+)
+from common.values import (
+    WantedChunk as WantedChunk,
+)
+from common.values import (
+    WorkerStatus as WorkerStatus,
+)
 
 # ---------------------------------------------------------------- monitor
-
-
-@value
-class NodeScore:
-    """What the monitor knows of one node; `score` is (bandwidth x reliability) / (1 + latency x 0.1)."""
-
-    node_url: str
-    score: float
-    healthy: bool
-    latency_ms: float | None
-    latency_average_ms: float | None
-    latency_min_ms: float | None
-    latency_max_ms: float | None
-    bandwidth_mbps: float | None
-    bandwidth_average_mbps: float | None
-    success_rate_ratio: float
-    measurements_count: int
-    last_update_unix_sec: float | None
-    accepts_ranges: bool | None
 
 
 @message("monitor.scores")
@@ -167,14 +154,6 @@ class CloseChunk:
     lease_id: str
 
 
-@value
-class JobProgress:
-    """A running range as its worker sees it; `received_until_bytes` is the offset in the part."""
-
-    job_id: str
-    received_until_bytes: int
-
-
 @message("worker.heartbeat")
 class WorkerHeartbeat:
     """A worker's complete registration, each second and on change (worker PUSH -> scheduler.reports)."""
@@ -195,20 +174,6 @@ class RangeProgress:
 
     worker_id: str
     running: tuple[JobProgress, ...]
-
-
-RangeOutcome = Literal[
-    "complete",
-    "cancelled",
-    "refused",
-    "silent",
-    "broken",
-    "missing",
-    "unavailable",
-    "short",
-    "malformed",
-    "lost",
-]
 
 
 @message("worker.range")
@@ -273,64 +238,6 @@ class ChunkTrouble:
 # ---------------------------------------------------------------- scheduler's state
 
 
-@value
-class InFlight:
-    """A range that is being read now."""
-
-    session_id: str
-    chunk_id: str
-    sequence_num: int
-    part: int
-    node_url: str
-    worker_id: str
-    start_bytes: int
-    end_bytes: int
-    received_until_bytes: int
-    age_sec: float
-
-
-@value
-class WorkerStatus:
-    """A worker as the scheduler sees it."""
-
-    worker_id: str
-    pid: int
-    slots: int
-    busy: int
-    received_bytes: int
-    silent_sec: float
-
-
-BreakerState = Literal["closed", "open", "half_open"]
-
-
-@value
-class NodeLoad:
-    """Work given to a node and how it went, over all sessions."""
-
-    node_url: str
-    active_ranges: int
-    completed_ranges: int
-    failed_ranges: int
-    received_bytes: int
-    breaker: BreakerState
-    suspended_for_sec: float
-    rate_mbps: float | None
-
-
-@value
-class SessionTraffic:
-    """What fetching for one session has cost so far."""
-
-    session_id: str
-    total_downloads: int
-    failed_downloads: int
-    failover_count: int
-    received_bytes: int
-    needed_bytes: int
-    active_downloads: int
-
-
 @message("scheduler.status")
 class SchedulerStatus:
     """Snapshot of work in flight, workers and nodes (scheduler PUB -> monitor, dashboard, main, buffer)."""
@@ -361,24 +268,6 @@ class Transfer:
     range_honoured: bool | None
 
 
-EventKind = Literal[
-    "session",
-    "playing",
-    "rebuffering",
-    "paused",
-    "seek",
-    "ended",
-    "failed",
-    "failover",
-    "suspended",
-    "recovered",
-    "corrupt",
-    "worker",
-    "trouble",
-    "hole",
-]
-
-
 @message("event")
 class LogEvent:
     """Something a viewer wants to read, in plain words (any PUB -> dashboard, main)."""
@@ -390,10 +279,6 @@ class LogEvent:
 
 
 # ---------------------------------------------------------------- sessions and playback
-
-PlaybackState = Literal[
-    "idle", "startup", "playing", "rebuffering", "paused", "seeking", "ended", "failed"
-]
 
 
 @message("buffer.session")
@@ -439,21 +324,6 @@ class SessionStatus:
     started_unix_sec: float
 
 
-ChunkState = Literal["wanted", "held", "played", "missing"]
-
-
-@value
-class ChunkRecord:
-    """What became of one chunk and who delivered it."""
-
-    sequence_num: int
-    chunk_id: str
-    state: ChunkState
-    size_bytes: int
-    duration_sec: float
-    sources: tuple[SourceShare, ...]
-
-
 @message("buffer.chunks")
 class ChunkMap:
     """All chunks of a session that are no longer untouched; snapshot (buffer PUB -> dashboard, main)."""
@@ -475,10 +345,6 @@ class CommandResult:
 
 
 # ---------------------------------------------------------------- commands
-
-OnMissing = Literal["wait", "skip", "fail"]
-OutputKind = Literal["none", "file", "pipe"]
-Container = Literal["auto", "mp4", "matroska", "mpegts", "raw"]
 
 
 @message("command.play")

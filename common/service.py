@@ -116,7 +116,9 @@ class Service:
         """Send work to `address`; False when its queue is full (the work will be asked for again)."""
         return self._send(address, codec.encode(msg), payload=False)
 
-    def push_payload(self, address: str, msg: object, payload: bytes | bytearray | memoryview) -> bool:
+    def push_payload(
+        self, address: str, msg: object, payload: bytes | bytearray | memoryview
+    ) -> bool:
         """Send a message and its raw bytes without copying them; they must not change afterwards."""
         frames: list[Any] = [*codec.encode(msg), zmq.Frame(payload, copy=False)]
         return self._send(address, frames, payload=True)

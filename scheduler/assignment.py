@@ -2,8 +2,8 @@
 
 No I/O, no clock, no randomness but the `rng` handed in.
 
-The seed's score orders the nodes; the predicted finish guards it: a node that would miss the deadline is passed over for
-the one that finishes first, even if that one is busy now.
+The seed's score orders the nodes; the predicted finish guards it: a node that would miss the deadline is passed over
+for the one that finishes first, even if that one is busy now.
 """
 
 from __future__ import annotations

@@ -28,12 +28,12 @@ from common.messages import (
 )
 from common.units import node_of
 from scheduler.bytemap import ByteMap
+from scheduler.commands import JobMessage
 from scheduler.fetcher import RangeRead, new_http_session
 from scheduler.wanted import DATA_FRAGMENTS, WHOLE
 
 logger = logging.getLogger(__name__)
 
-JobMessage = OpenChunk | FetchRange | CancelRange | DiscardRange | CloseChunk
 Report = Callable[[RangeFinished | ChunkFinished], None]
 Deliver = Callable[[ChunkDelivery, memoryview, str], None]
 

@@ -62,7 +62,11 @@ class Breaker:
         return recovered
 
     def failure(
-        self, outcome: RangeOutcome, now_sec: float, rng: random.Random, retry_after_sec: float | None
+        self,
+        outcome: RangeOutcome,
+        now_sec: float,
+        rng: random.Random,
+        retry_after_sec: float | None,
     ) -> bool:
         """Note a failure; True when this opened the breaker."""
         was = self.state(now_sec)

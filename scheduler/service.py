@@ -27,16 +27,15 @@ from common.messages import (
     WorkerStatus,
 )
 from common.service import Service
-from scheduler.planner import (
+from scheduler.commands import (
     Announce,
     Command,
-    Event,
     ForgetWorker,
-    Planner,
     PublishTransfer,
     SendJob,
     TellBuffer,
 )
+from scheduler.planner import Event, Planner
 
 logger = logging.getLogger(__name__)
 

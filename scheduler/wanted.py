@@ -121,11 +121,7 @@ class Wanted:
 
     def free_spans(self, part: int) -> list[Span]:
         """Return what of a part is neither held nor being read."""
-        claims = [
-            (job.received_until, job.end)
-            for job in self.jobs.values()
-            if job.part == part
-        ]
+        claims = [(job.received_until, job.end) for job in self.jobs.values() if job.part == part]
         return self.parts[part].free(claims)
 
     def free_parts(self) -> list[int]:

@@ -1,0 +1,59 @@
+"""What the planner asks its shell to do. No I/O, no clock, no randomness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.messages import (
+    CancelRange,
+    ChunkTrouble,
+    CloseChunk,
+    DiscardRange,
+    EventKind,
+    FetchRange,
+    OpenChunk,
+    Transfer,
+)
+
+JobMessage = OpenChunk | FetchRange | CancelRange | DiscardRange | CloseChunk
+
+
+@dataclass(frozen=True, slots=True)
+class SendJob:
+    """Send a message to a worker's inbox."""
+
+    jobs_endpoint: str
+    msg: JobMessage
+
+
+@dataclass(frozen=True, slots=True)
+class TellBuffer:
+    """Tell the buffer that a chunk cannot be had for now."""
+
+    msg: ChunkTrouble
+
+
+@dataclass(frozen=True, slots=True)
+class PublishTransfer:
+    """Publish an ended range."""
+
+    msg: Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Publish something a viewer wants to read."""
+
+    session_id: str
+    kind: EventKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetWorker:
+    """Close what leads to a worker that is gone."""
+
+    jobs_endpoint: str
+
+
+Command = SendJob | TellBuffer | PublishTransfer | Announce | ForgetWorker

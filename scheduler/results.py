@@ -1,0 +1,153 @@
+"""What reports of workers mean: progress, ended ranges, verdicts on chunks.
+
+No I/O, no clock, no randomness but the schedule's own `rng`.
+"""
+
+from __future__ import annotations
+
+from common.messages import ChunkFinished, DiscardRange, JobProgress, RangeFinished, Transfer
+from common.units import megabits_per_sec, short_node
+from scheduler import assignment
+from scheduler.commands import Announce, Command, PublishTransfer
+from scheduler.schedule import Schedule
+from scheduler.selection import MIN_RATE_SAMPLE_BYTES, NODE_FAULTS
+from scheduler.wanted import WHOLE, Job, Wanted
+
+
+def on_progress(
+    schedule: Schedule, worker_id: str, running: tuple[JobProgress, ...], now_sec: float
+) -> None:
+    for progress in running:
+        job = schedule.jobs.get(progress.job_id)
+        if job is None or job.chunk.worker_id != worker_id:
+            continue
+        until = min(progress.received_until_bytes, job.end)
+        if until <= job.received_until:
+            continue
+        job.chunk.parts[job.part].add(job.received_until, until, job.node_url)
+        job.received_until, job.progress_sec = until, now_sec
+        assignment.measure(job, schedule.nodes.node(job.node_url), now_sec)
+
+
+def on_range(
+    schedule: Schedule, done: RangeFinished, now_sec: float, commands: list[Command]
+) -> None:
+    job = schedule.jobs.get(done.job_id)
+    if job is None or job.chunk.worker_id != done.worker_id:
+        return
+    chunk, node = job.chunk, schedule.nodes.node(job.node_url)
+    until = max(job.received_until, min(done.received_until_bytes, job.end))
+    chunk.parts[job.part].add(job.start, until, job.node_url)
+    schedule.end_job(job)
+    schedule.accounts.range_ended(chunk.session_id, done, node)
+    busy_sec = max(0.0, done.duration_sec - (done.first_byte_sec or 0.0))
+    goodput = None
+    if done.received_bytes >= MIN_RATE_SAMPLE_BYTES and busy_sec > 0:
+        goodput = megabits_per_sec(done.received_bytes, busy_sec)
+        if job.rate_mbps is None:
+            node.rate.add(goodput)
+    if done.first_byte_sec is not None:
+        node.first_byte.add(done.first_byte_sec)
+    if done.received_bytes:
+        node.last_data_sec = now_sec
+    if done.range_honoured is not None:
+        node.accepts_ranges = done.range_honoured
+    commands.append(
+        PublishTransfer(
+            Transfer(
+                node_url=job.node_url,
+                session_id=chunk.session_id,
+                chunk_id=chunk.spec.chunk_id,
+                outcome=done.outcome,
+                size_bytes=done.received_bytes,
+                first_byte_sec=done.first_byte_sec,
+                busy_sec=busy_sec,
+                goodput_mbps=goodput,
+                range_honoured=done.range_honoured,
+            )
+        )
+    )
+    if done.outcome == "complete":
+        if node.breaker.success():
+            commands.append(
+                Announce(chunk.session_id, "recovered", f"{short_node(node.node_url)} is back")
+            )
+        if chunk.complete:
+            chunk.verifying_sec = now_sec
+    elif done.outcome != "cancelled":
+        _on_failure(schedule, job, done, now_sec, commands)
+
+
+def _on_failure(
+    schedule: Schedule, job: Job, done: RangeFinished, now_sec: float, commands: list[Command]
+) -> None:
+    chunk, node = job.chunk, schedule.nodes.node(job.node_url)
+    chunk.excluded.add(job.node_url)
+    chunk.failed_over = True
+    chunk.last_fault = "missing" if done.outcome == "missing" else "unreachable"
+    chunk.last_detail = f"{short_node(job.node_url)}: {done.detail or done.outcome}"
+    if done.outcome in NODE_FAULTS and node.breaker.failure(
+        done.outcome, now_sec, schedule.rng, done.retry_after_sec
+    ):
+        wait_sec = (node.breaker.open_until_sec or now_sec) - now_sec
+        commands.append(
+            Announce(
+                chunk.session_id,
+                "suspended",
+                f"{short_node(node.node_url)} suspended for {wait_sec:.1f} s: {done.detail or done.outcome}",
+            )
+        )
+
+
+def on_chunk(
+    schedule: Schedule, done: ChunkFinished, now_sec: float, commands: list[Command]
+) -> None:
+    chunk = schedule.by_lease(done.lease_id)
+    if chunk is None or chunk.worker_id != done.worker_id:
+        return
+    if done.verdict == "delivered":
+        if chunk.suspects:
+            # It failed before the last suspect's bytes were replaced and matches now.
+            schedule.nodes.node(chunk.suspects[-1]).offences += 1
+        chunk.delivered_sec = now_sec
+        schedule.accounts.delivered(chunk.session_id, chunk.spec.size_bytes)
+        schedule.release(chunk)
+        return
+    chunk.verifying_sec = None
+    schedule.accounts.corrupt(chunk.session_id)
+    part = done.corrupt_part if done.corrupt_part in chunk.parts else WHOLE
+    found = chunk.next_suspect(part) if part in chunk.parts else None
+    if found is None:
+        _start_over(schedule, chunk)
+        return
+    suspect, certain = found
+    if certain:
+        schedule.nodes.node(suspect).offences += 1
+    else:
+        chunk.suspects.append(suspect)
+    chunk.banned.add(suspect)
+    chunk.failed_over = True
+    chunk.last_fault = "integrity"
+    chunk.last_detail = f"{short_node(suspect)} sent wrong bytes"
+    for span in chunk.parts[part].contributions:
+        if span.node_url == suspect:
+            chunk.parts[part].remove(span.start, span.end)
+            discard = DiscardRange(
+                lease_id=chunk.lease_id, part=part, start_bytes=span.start, end_bytes=span.end
+            )
+            schedule.send(chunk, discard, commands)
+    commands.append(
+        Announce(
+            chunk.session_id,
+            "corrupt",
+            f"chunk {chunk.spec.sequence_num}: wrong bytes from {short_node(suspect)}, fetched again",
+        )
+    )
+
+
+def _start_over(schedule: Schedule, chunk: Wanted) -> None:
+    """Every contributor was replaced and it still does not match: forget all bytes."""
+    chunk.last_fault, chunk.last_detail = "integrity", "no combination of replicas matches"
+    chunk.banned |= chunk.node_urls()
+    schedule.release(chunk)
+    chunk.reset_parts()

@@ -1,0 +1,37 @@
+"""What the buffer wants next, and how soon. No I/O, no clock, no randomness."""
+
+from __future__ import annotations
+
+from buffer.store import ChunkStore
+from buffer.timeline import Timeline
+from common.messages import ChunkSpec, WantedChunk
+
+# Without pacing nothing is due at a time; this spacing keeps the order and tells the planner to be quick.
+UNPACED_SPACING_SEC = 0.5
+
+
+def wanted_chunks(
+    chunks: tuple[ChunkSpec, ...],
+    store: ChunkStore,
+    timeline: Timeline,
+    *,
+    playhead_sec: float,
+    target_sec: float,
+    paced: bool,
+    given_up: set[int],
+) -> tuple[WantedChunk, ...]:
+    """Return the missing chunks that begin before playhead + target, most urgent first.
+
+    The window slides with the playhead, so the buffer is refilled continuously.
+    """
+    wanted: list[WantedChunk] = []
+    horizon_sec = playhead_sec + target_sec
+    for number in range(store.position, len(chunks)):
+        start_sec = timeline.start_sec(number)
+        if start_sec >= horizon_sec:
+            break
+        if number in store or number in given_up:
+            continue
+        due_sec = start_sec - playhead_sec if paced else len(wanted) * UNPACED_SPACING_SEC
+        wanted.append(WantedChunk(chunk=chunks[number], deadline_in_sec=max(0.0, due_sec)))
+    return tuple(wanted)

@@ -1,0 +1,188 @@
+"""One session between its pure core and the world: the output's thread, spill files, messages."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from buffer.commands import (
+    Ask,
+    CloseOutput,
+    Command,
+    CountView,
+    HandOver,
+    RefreshManifest,
+    SkipInOutput,
+    Spill,
+    Tell,
+)
+from buffer.outputs import Output, OutputError
+from buffer.session import Session
+from buffer.store import HeldChunk
+
+logger = logging.getLogger(__name__)
+
+CallSoon = Callable[[Callable[[], None]], None]
+
+
+class OutputThread:
+    """Runs one output's blocking methods in order, and reports each to the loop."""
+
+    def __init__(self, output: Output, spill_dir: Path, call_soon: CallSoon) -> None:
+        self.output = output
+        self._spill_dir = spill_dir
+        self._call_soon = call_soon
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="output", daemon=False)
+        self._thread.start()
+
+    def accept(
+        self, chunk: HeldChunk, took: Callable[[], None], failed: Callable[[str], None]
+    ) -> None:
+        """Write a chunk, from memory or from its spill file."""
+
+        def work() -> None:
+            data = chunk.data
+            path = spill_path(self._spill_dir, chunk)
+            if data is None:
+                data = path.read_bytes()
+                path.unlink(missing_ok=True)
+            self.output.accept(data, chunk.duration_sec)
+
+        self._submit(work, took, failed)
+
+    def skip(
+        self, duration_sec: float, took: Callable[[], None], failed: Callable[[str], None]
+    ) -> None:
+        """Write a hole."""
+        self._submit(lambda: self.output.skip(duration_sec), took, failed)
+
+    def close(self, *, complete: bool, closed: Callable[[str], None]) -> None:
+        """End the output after what it was given; early when the film is not complete."""
+        if not complete:
+            self.output.interrupt()
+        finish = self.output.finish if complete else self.output.abort
+        self._submit(finish, lambda: closed(""), closed)
+        self._work.put(None)
+
+    def join(self, timeout_sec: float) -> None:
+        """Wait for the thread, which ends after `close`."""
+        self._thread.join(timeout_sec)
+
+    def _submit(
+        self, work: Callable[[], None], done: Callable[[], None], failed: Callable[[str], None]
+    ) -> None:
+        def run() -> None:
+            try:
+                work()
+            except (OutputError, OSError) as error:
+                text = str(error)
+                self._call_soon(lambda: failed(text))
+            except Exception as error:
+                logger.exception("output failed output=%s", self.output.name)
+                text = f"{self.output.name}: {error}"
+                self._call_soon(lambda: failed(text))
+            else:
+                self._call_soon(done)
+
+        self._work.put(run)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+
+
+def spill_path(spill_dir: Path, chunk: HeldChunk) -> Path:
+    """Return where a chunk lies while memory is short."""
+    return spill_dir / f"{chunk.sequence_num}.chunk"
+
+
+@dataclass(slots=True)
+class LiveSession:
+    """A session, its output and its files."""
+
+    session_id: str
+    core: Session
+    thread: OutputThread
+    spill_dir: Path
+    metadata_url: str
+    output_text: str
+    manifest_sec: float
+    owner_lease_sec: float
+    started_unix_sec: float
+    owner_seen_sec: float
+    send_demand: Callable[[Ask], None]
+    tell: Callable[[Tell], None]
+    refresh: Callable[[], None]
+    count_view: Callable[[], None]
+    ended_sec: float | None = None
+    chunks_changed: bool = True
+
+    def execute(self, commands: list[Command]) -> None:
+        """Carry out what the core decided."""
+        for command in commands:
+            match command:
+                case Ask():
+                    self.send_demand(command)
+                case HandOver():
+                    self._hand_over(command.chunk)
+                case SkipInOutput():
+                    self._skip(command)
+                case Spill():
+                    self._spill(command.chunk)
+                case CloseOutput():
+                    self.thread.close(complete=command.complete, closed=self._closed)
+                case RefreshManifest():
+                    self.refresh()
+                case CountView():
+                    self.count_view()
+                case Tell():
+                    self.tell(command)
+                case _:
+                    assert_never(command)
+        self.chunks_changed = self.chunks_changed or bool(commands)
+
+    def _hand_over(self, chunk: HeldChunk) -> None:
+        number = chunk.sequence_num
+        self.thread.accept(chunk, lambda: self._took(number), self._failed)
+
+    def _skip(self, command: SkipInOutput) -> None:
+        number = command.sequence_num
+        self.thread.skip(command.duration_sec, lambda: self._took(number), self._failed)
+
+    def _took(self, number: int) -> None:
+        self.execute(self.core.output_took(number, time.monotonic()))
+
+    def _failed(self, text: str) -> None:
+        self.execute(self.core.output_failed(text))
+
+    def _closed(self, text: str) -> None:
+        self.execute(self.core.output_closed(text, time.monotonic()))
+        self.ended_sec = time.monotonic()
+        self.clear_spill()
+
+    def _spill(self, chunk: HeldChunk) -> None:
+        """Write a chunk out; a disk that refuses costs memory, not the film."""
+        if chunk.data is None:
+            return
+        try:
+            self.spill_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            spill_path(self.spill_dir, chunk).write_bytes(chunk.data)
+        except OSError as error:
+            logger.warning("chunk stays in memory seq=%d error=%s", chunk.sequence_num, error)
+            return
+        chunk.data = None
+
+    def clear_spill(self) -> None:
+        """Remove the spill files."""
+        with contextlib.suppress(OSError):
+            for path in self.spill_dir.glob("*.chunk"):
+                path.unlink(missing_ok=True)
+            self.spill_dir.rmdir()

@@ -1,0 +1,368 @@
+"""One viewing of one video: what to ask for, what to hand to the output, when it is over.
+
+No I/O, no clock, no randomness: events and `now_sec` in, commands out; a shell (`buffer.live`) carries them out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from buffer.commands import (
+    Ask,
+    CloseOutput,
+    Command,
+    CountView,
+    HandOver,
+    Outcome,
+    RefreshManifest,
+    SessionOptions,
+    SkipInOutput,
+    Spill,
+    Tell,
+)
+from buffer.demand import wanted_chunks
+from buffer.playback import Playback
+from buffer.store import ChunkStore, HeldChunk
+from buffer.timeline import Timeline
+from common.errors import ExitCode
+from common.manifest import Manifest
+from common.messages import ChunkTrouble, EventKind, SourceShare, WantedChunk
+from common.units import clock_text
+
+# The next chunk goes to the output this much before the playhead needs it, so that no tick is too late.
+HAND_OVER_LEAD_SEC = 0.25
+# Under `skip` and `fail` a missing chunk gets this many rounds over all replicas before it is given up.
+ROUNDS_BEFORE_GIVING_UP = 3
+# With wrong bytes everywhere waiting does not help, whatever the policy.
+ROUNDS_OF_WRONG_BYTES = 3
+# Fresh replicas are asked for after every that many rounds of failures of one chunk.
+ROUNDS_PER_REFRESH = 2
+
+
+@dataclass(slots=True)
+class Record:
+    """What became of a chunk, for the chunk map."""
+
+    size_bytes: int
+    duration_sec: float
+    sources: tuple[SourceShare, ...]
+    played: bool = False
+
+
+@dataclass(slots=True)
+class Session:
+    """State of one viewing; see the module's first lines."""
+
+    manifest: Manifest
+    options: SessionOptions
+    playback: Playback
+    store: ChunkStore = field(init=False)
+    timeline: Timeline = field(init=False)
+    outcome: Outcome = ""
+    exit_code: int = 0
+    message: str = ""
+    records: dict[int, Record] = field(default_factory=dict)
+    missing: set[int] = field(default_factory=set)
+    first_chunk_sec: float | None = None
+    chunks_buffered: int = 0
+    chunks_played: int = 0
+    _wanted: tuple[WantedChunk, ...] = ()
+    _handed_until_sec: float = 0.0
+    _in_output: int = 0
+    _closing: Outcome = ""
+    _trouble: dict[str, ChunkTrouble] = field(default_factory=dict)
+    _hopeful_sec: float = 0.0
+    _traffic_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        self.store = ChunkStore(max_memory_bytes=self.options.max_buffer_bytes)
+        self.timeline = Timeline(
+            len(self.manifest.chunks), self.manifest.chunk_duration_sec, self.manifest.duration_sec
+        )
+
+    # ------------------------------------------------------------ facts
+
+    @property
+    def over(self) -> bool:
+        return self.outcome != ""
+
+    @property
+    def closing(self) -> bool:
+        """Whether the output is being closed; nothing more is fetched or handed over."""
+        return self._closing != ""
+
+    @property
+    def buffered_until_sec(self) -> float:
+        """End of the verified media that can be played without a gap."""
+        run = self.store.contiguous()
+        held_until_sec = self._handed_until_sec
+        if run:
+            held_until_sec = self.timeline.start_sec(run[-1].sequence_num + 1)
+        return max(held_until_sec, self._handed_until_sec)
+
+    @property
+    def buffer_level_sec(self) -> float:
+        return max(0.0, self.buffered_until_sec - self.playback.position_sec)
+
+    @property
+    def wanted(self) -> tuple[WantedChunk, ...]:
+        """What the scheduler was last asked for."""
+        return self._wanted
+
+    @property
+    def current_sequence(self) -> int:
+        return self.timeline.chunk_at(self.playback.position_sec)
+
+    # ------------------------------------------------------------ events
+
+    def begin(self, now_sec: float) -> list[Command]:
+        """Ask for the first chunks."""
+        self._hopeful_sec = now_sec
+        self._handed_until_sec = 0.0
+        return self._ask(now_sec, always=True)
+
+    def chunk_arrived(self, chunk: HeldChunk, *, measured: bool, now_sec: float) -> list[Command]:
+        """Take a verified chunk; `measured` says that its duration comes from its media."""
+        number = chunk.sequence_num
+        if self.closing or not 0 <= number < len(self.manifest.chunks):
+            return []
+        if self.manifest.chunks[number].chunk_id != chunk.chunk_id or number in self.missing:
+            return []
+        if measured:
+            self.timeline.set_duration(number, chunk.duration_sec)
+        else:
+            chunk.duration_sec = self.timeline.duration_sec(number)
+        if not self.store.add(chunk):
+            return []
+        self.chunks_buffered += 1
+        self._hopeful_sec = now_sec
+        self._trouble.pop(chunk.chunk_id, None)
+        if self.first_chunk_sec is None:
+            self.first_chunk_sec = now_sec - self.playback.command_sec
+        self.records[number] = Record(chunk.size_bytes, chunk.duration_sec, chunk.sources)
+        commands: list[Command] = [Spill(late) for late in self.store.to_spill()]
+        return [*commands, *self._go_on(now_sec)]
+
+    def output_took(self, number: int, now_sec: float) -> list[Command]:
+        """The output has accepted a chunk (or a hole)."""
+        self._in_output -= 1
+        commands: list[Command] = []
+        if number not in self.missing:
+            self.chunks_played += 1
+            if number in self.records:
+                self.records[number].played = True
+        if not self.closing and self.playback.state in ("startup", "seeking"):
+            first = not self.playback.started
+            self.playback.start(now_sec)
+            if first:
+                latency_sec = self.playback.startup_latency_sec or 0.0
+                commands += [
+                    Tell("playing", f"playback started after {latency_sec:.2f} s"),
+                    CountView(),
+                ]
+        return [*commands, *self._go_on(now_sec)]
+
+    def output_failed(self, text: str) -> list[Command]:
+        """The output cannot go on."""
+        self._in_output -= 1
+        return self._fail(ExitCode.OUTPUT, text)
+
+    def output_closed(self, text: str, now_sec: float) -> list[Command]:
+        """The output is closed: the session is over; `text` says what went wrong at that, if anything."""
+        if self.over:
+            return []
+        if text and self._closing in ("played", "holes"):
+            self._closing, self.exit_code, self.message = "failed", ExitCode.OUTPUT, text
+        self.outcome = self._closing or "stopped"
+        failed = self.outcome == "failed"
+        self.playback.end(now_sec, failed=failed)
+        kind: EventKind = "failed" if failed else "ended"
+        return [Tell(kind, self.message or f"session {self.outcome}"), Ask(())]
+
+    def trouble(self, msg: ChunkTrouble, now_sec: float) -> list[Command]:
+        """A chunk could not be had from any replica."""
+        if self.closing:
+            return []
+        known = self._trouble.get(msg.chunk_id)
+        self._trouble[msg.chunk_id] = msg
+        commands: list[Command] = []
+        if known is None:
+            commands.append(Tell("trouble", f"{msg.chunk_id} is not to be had: {msg.detail}"))
+        if msg.rounds % ROUNDS_PER_REFRESH == 1:
+            commands.append(RefreshManifest())
+        return [*commands, *self._go_on(now_sec)]
+
+    def replicas_refreshed(self, manifest: Manifest, now_sec: float) -> list[Command]:
+        """Take fresh replica lists; a manifest of another film is ignored."""
+        old = [(c.chunk_id, c.checksum_sha256) for c in self.manifest.chunks]
+        if [(c.chunk_id, c.checksum_sha256) for c in manifest.chunks] != old:
+            return []
+        self.manifest = manifest
+        return self._ask(now_sec, always=True)
+
+    def traffic(self, received_bytes: int, now_sec: float) -> None:
+        """Note that bytes arrive, so that a slow network is not taken for a dead one."""
+        if received_bytes > self._traffic_bytes:
+            self._traffic_bytes = received_bytes
+            self._hopeful_sec = now_sec
+
+    def pause(self, paused: bool, now_sec: float) -> list[Command]:
+        """Pause or go on."""
+        if self.closing or not self.playback.pause(now_sec, paused):
+            return []
+        where = clock_text(self.playback.position_sec)
+        text = f"paused at {where}" if paused else f"goes on at {where}"
+        return [Tell("paused", text), *self._go_on(now_sec)]
+
+    def seek(self, position_sec: float, now_sec: float) -> list[Command]:
+        """Move the playhead to a position, clamped to the film; the chunk that holds it is played from there."""
+        position_sec = min(max(0.0, position_sec), self.timeline.end_sec)
+        number = self.timeline.chunk_at(position_sec)
+        self.playback.seek(now_sec, position_sec)
+        if number < self.store.position:
+            self.store.clear()
+        self.store.move_to(number)
+        self._handed_until_sec = position_sec
+        return [Tell("seek", f"moved to {clock_text(position_sec)}"), *self._go_on(now_sec)]
+
+    def stop(self, *, text: str = "stopped") -> list[Command]:
+        """End at the viewer's wish."""
+        return self._close("stopped", ExitCode.PLAYED, text)
+
+    def tick(self, now_sec: float) -> list[Command]:
+        """Let time pass."""
+        return self._go_on(now_sec)
+
+    def repeat_demand(self, now_sec: float) -> list[Command]:
+        """Say again what is wanted: a scheduler that restarted has forgotten it."""
+        return [] if self.over else self._ask(now_sec, always=True)
+
+    # ------------------------------------------------------------ decisions
+
+    def _go_on(self, now_sec: float) -> list[Command]:
+        if self.closing:
+            return []
+        commands: list[Command] = []
+        stalls = self.playback.rebuffering_events
+        was = self.playback.state
+        at_end = self.playback.advance(
+            now_sec,
+            limit_sec=self._handed_until_sec,
+            buffered_until_sec=self.buffered_until_sec,
+            ends_at_limit=self._nothing_left and self._in_output == 0,
+        )
+        if self.playback.rebuffering_events > stalls:
+            where = clock_text(self.playback.position_sec)
+            commands.append(Tell("rebuffering", f"rebuffering at {where}"))
+        elif was == "rebuffering" and self.playback.state == "playing":
+            commands.append(Tell("playing", "playback goes on"))
+        if at_end:
+            outcome: Outcome = "holes" if self.missing else "played"
+            code = ExitCode.HOLES if self.missing else ExitCode.PLAYED
+            text = f"played to the end with {len(self.missing)} chunks missing"
+            return [*commands, *self._close(outcome, code, text if self.missing else "")]
+        verdict = self._judge_head(now_sec)
+        if verdict:
+            return [*commands, *verdict]
+        return [*commands, *self._hand_over(), *self._ask(now_sec, always=False)]
+
+    @property
+    def _nothing_left(self) -> bool:
+        return self.store.position >= len(self.manifest.chunks)
+
+    def _may_start(self) -> bool:
+        """Whether enough is held: `start_playback_sec`, a first chunk, or all that is left."""
+        run = self.store.contiguous()
+        if not run:
+            return False
+        needed_sec = self.options.start_playback_sec
+        return (
+            needed_sec <= self.manifest.chunk_duration_sec
+            or sum(chunk.duration_sec for chunk in run) >= needed_sec
+            or self.store.position + len(run) == len(self.manifest.chunks)
+        )
+
+    def _hand_over(self) -> list[Command]:
+        commands: list[Command] = []
+        while self._in_output == 0 and self.playback.state != "paused":
+            if self.playback.state == "startup" and not self._may_start():
+                break
+            ahead_sec = self._handed_until_sec - self.playback.position_sec
+            if self.options.paced and ahead_sec > HAND_OVER_LEAD_SEC:
+                break
+            chunk = self.store.take_next()
+            if chunk is None:
+                break
+            self._handed_until_sec = self.timeline.start_sec(chunk.sequence_num + 1)
+            self._in_output += 1
+            commands.append(HandOver(chunk))
+        return commands
+
+    def _judge_head(self, now_sec: float) -> list[Command]:
+        """Decide whether the chunk that the playhead waits for is worth waiting for."""
+        head = self.store.position
+        if self._nothing_left or head in self.store:
+            return []
+        if now_sec - self._hopeful_sec > self.options.give_up_sec and self._wanted:
+            return self._fail(
+                ExitCode.CHUNK_UNRECOVERABLE,
+                f"no byte came for {self.options.give_up_sec:g} s; chunk {head} is missing"
+                + self._why(head),
+            )
+        trouble = self._trouble.get(self.manifest.chunks[head].chunk_id)
+        if trouble is None or self.buffer_level_sec > 0:
+            return []
+        wrong = trouble.fault == "integrity"
+        limit = ROUNDS_OF_WRONG_BYTES if wrong else ROUNDS_BEFORE_GIVING_UP
+        if trouble.rounds < limit or (self.options.on_missing == "wait" and not wrong):
+            return []
+        if self.options.on_missing == "skip":
+            return self._skip(head, now_sec)
+        code = ExitCode.INTEGRITY if wrong else ExitCode.CHUNK_UNRECOVERABLE
+        return self._fail(code, f"chunk {head} cannot be had" + self._why(head))
+
+    def _skip(self, number: int, now_sec: float) -> list[Command]:
+        self.missing.add(number)
+        self.store.move_to(number + 1)
+        duration_sec = self.timeline.duration_sec(number)
+        self._handed_until_sec = self.timeline.start_sec(number + 1)
+        self.playback.skip_to(now_sec, self._handed_until_sec)
+        self._in_output += 1
+        return [
+            Tell("hole", f"chunk {number} is skipped" + self._why(number)),
+            SkipInOutput(number, duration_sec),
+        ]
+
+    def _why(self, number: int) -> str:
+        trouble = self._trouble.get(self.manifest.chunks[number].chunk_id)
+        return f": {trouble.detail}" if trouble is not None else ""
+
+    def _fail(self, code: int, text: str) -> list[Command]:
+        return self._close("failed", code, text)
+
+    def _close(self, outcome: Outcome, code: int, text: str) -> list[Command]:
+        if self.closing:
+            return []
+        self._closing, self.exit_code, self.message = outcome, code, text
+        self._wanted = ()
+        return [CloseOutput(complete=outcome in ("played", "holes")), Ask(())]
+
+    def _ask(self, now_sec: float, *, always: bool) -> list[Command]:
+        if self.closing:
+            return [Ask(())] if always else []
+        wanted = wanted_chunks(
+            self.manifest.chunks,
+            self.store,
+            self.timeline,
+            playhead_sec=self.playback.position_sec,
+            target_sec=self.options.target_buffer_sec,
+            paced=self.options.paced,
+            given_up=self.missing,
+        )
+        names = [item.chunk.chunk_id for item in wanted]
+        changed = names != [item.chunk.chunk_id for item in self._wanted]
+        if changed and not self._wanted:
+            # The countdown to giving up begins with the wish, not with the last chunk.
+            self._hopeful_sec = now_sec
+        self._wanted = wanted
+        return [Ask(wanted)] if changed or always else []

@@ -1,0 +1,271 @@
+"""The command line of `main.py`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from client.smart_client import PlayOptions, SmartClient
+from client.stdout import StdoutPipe
+from client.terminal import Screen, closing_text, live_text
+from common.config import Settings, load_settings
+from common.errors import ConfigError, ExitCode, VideoClientError
+from common.log import configure_logging
+from common.messages import LogEvent, SchedulerStatus, SessionStatus
+from common.units import clock_text
+
+PLAYERS = ("auto", "none")
+FILE_ENDINGS = (".mp4", ".m4v", ".mkv", ".ts")
+JSON_STATUS_SEC = 1.0
+QUIET_STATUS_SEC = 10.0
+EXIT_CODES = """exit codes:
+  0 played to the end    1 internal error      2 wrong arguments or settings
+  3 metadata service     4 no such video       5 a chunk cannot be had
+  6 wrong bytes          7 output or disk      8 player did not start
+  9 played with holes    130 interrupted"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the argument parser."""
+    made = argparse.ArgumentParser(
+        prog="main.py",
+        description="Play a video from a V-Stack store of unreliable nodes, without a stall.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("video_id", nargs="?", help="which video to play")
+    add("--list", action="store_true", help="list the videos and leave")
+    add("--metadata-url", help="base URL of the metadata service (METADATA_SERVICE_URL)")
+    add("--player", default="auto", help=f"what shows the film: {', '.join(PLAYERS)}")
+    add("--output", metavar="FILE|-", help="write the film to FILE (.mp4, .mkv, .ts) or to stdout")
+    add("--raw", action="store_true", help="with --output: the chunks' bytes as they are")
+    add("--no-pace", action="store_true", help="as fast as possible instead of at the film's pace")
+    add("--on-missing", default="wait", help="a chunk that cannot be had: wait, skip or fail")
+    add("--workers", type=int, help="worker processes of a private stack")
+    add("--give-up-after", type=float, metavar="SEC", help="fail after so long without a byte")
+    add("--stop-after", type=float, metavar="SEC", help="stop after SEC seconds, with exit code 0")
+    add("--dashboard", action="store_true", help="start the dashboard with the private stack")
+    add("--private", action="store_true", help="do not join a running stack")
+    add("--config", type=Path, metavar="FILE", help="settings in TOML")
+    add("--json", action="store_true", help="one JSON object a line; the last one is the summary")
+    add("--quiet", action="store_true", help="say nothing but errors")
+    return made
+
+
+def settings_from(arguments: argparse.Namespace) -> Settings:
+    """Return the settings; raise ConfigError naming what is wrong."""
+    return load_settings(
+        {
+            "metadata_service_url": arguments.metadata_url,
+            "workers": arguments.workers,
+            "give_up_sec": arguments.give_up_after,
+        },
+        config_file=arguments.config,
+    )
+
+
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Raise ConfigError for arguments that do not go together or name nothing we know."""
+    if not arguments.video_id and not arguments.list:
+        raise ConfigError("VIDEO_ID: name a video, or use --list to see what there is")
+    if arguments.player not in PLAYERS:
+        raise ConfigError(f"--player: {arguments.player!r} is none of {', '.join(PLAYERS)}")
+    if arguments.on_missing not in ("wait", "skip", "fail"):
+        raise ConfigError(f"--on-missing: {arguments.on_missing!r} is none of wait, skip, fail")
+    if arguments.stop_after is not None and not 0 < arguments.stop_after < 1e9:
+        raise ConfigError(f"--stop-after: {arguments.stop_after:g} is not a number above 0")
+    if arguments.raw and not arguments.output:
+        raise ConfigError("--raw: says how to write an --output, and there is none")
+    output = arguments.output
+    if output == "-" and arguments.json:
+        raise ConfigError("--json: standard output cannot carry the film and JSON")
+    if output and output != "-" and not arguments.raw:
+        ending = Path(output).suffix.lower()
+        if ending not in FILE_ENDINGS:
+            raise ConfigError(
+                f"--output: {output!r} ends with none of {', '.join(FILE_ENDINGS)} (or use --raw)"
+            )
+
+
+class Run:
+    """One run of the command: a client, what is shown of it, and how it ends."""
+
+    def __init__(self, arguments: argparse.Namespace, command_sec: float) -> None:
+        self.arguments = arguments
+        self.pipe: StdoutPipe | None = None
+        self._interrupted = False
+        self._playing: asyncio.Task[bool] | None = None
+        self._ending: asyncio.Future[bool] | None = None
+        self._shown_sec = 0.0
+        self._bytes: tuple[float, int] = (0.0, 0)
+        self._rate_mbps = 0.0
+        self._nodes: list[str] = []
+        human = sys.stderr if arguments.output == "-" else sys.stdout
+        quiet = arguments.quiet or arguments.json
+        self.client = SmartClient(
+            settings=settings_from(arguments),
+            dashboard=arguments.dashboard,
+            private=True if arguments.private else None,
+            on_message=self._on_message,
+            command_sec=command_sec,
+        )
+        self.screen = Screen(human, quiet=quiet)
+
+    async def play(self) -> int:
+        """Play, show, clean up; return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupt)
+        self._playing = playing = asyncio.create_task(
+            self.client.play_video(self.arguments.video_id, self._options())
+        )
+        if self.arguments.stop_after is not None:
+            loop.call_later(self.arguments.stop_after, self._end)
+        try:
+            await playing
+        except asyncio.CancelledError:
+            if not self._interrupted:
+                raise
+        finally:
+            await self.client.stop()
+            if self.pipe is not None:
+                await asyncio.to_thread(self.pipe.close)
+            self.screen.close()
+        summary = self.client.summary()
+        if self._interrupted:
+            summary["exit_code"] = int(ExitCode.INTERRUPTED)
+        if self.arguments.json:
+            self._json({"event": "summary", **summary})
+        else:
+            self.screen.say(closing_text(summary))
+            if summary["exit_code"] and self.client.error is None and summary["message"]:
+                print(f"main.py: {summary['message']}", file=sys.stderr)
+        if self.client.error is not None and not self._interrupted:
+            print(f"main.py: {self.client.error}", file=sys.stderr)
+        return int(summary["exit_code"])
+
+    def _options(self) -> PlayOptions:
+        arguments = self.arguments
+        common: dict[str, Any] = {
+            "paced": not arguments.no_pace,
+            "on_missing": arguments.on_missing,
+            "container": "raw" if arguments.raw else "auto",
+        }
+        if arguments.output == "-":
+            self.pipe = StdoutPipe(sys.stdout.fileno())
+            return PlayOptions(output="pipe", output_path=str(self.pipe.path), **common)
+        if arguments.output:
+            path = Path(arguments.output).absolute()
+            return PlayOptions(output="file", output_path=str(path), **common)
+        return PlayOptions(**common)
+
+    def _interrupt(self) -> None:
+        if self._interrupted:
+            return
+        self._interrupted = True
+        self._end()
+
+    def _end(self) -> None:
+        """End the session, or whatever comes before there is one."""
+        if self.client.playing:
+            self._ending = asyncio.ensure_future(self.client.end_session())
+        else:
+            self._interrupted = True
+            if self._playing is not None:
+                self._playing.cancel()
+
+    # ------------------------------------------------------------ showing
+
+    def _on_message(self, msg: object) -> None:
+        if isinstance(msg, SchedulerStatus):
+            self._measure(msg)
+        elif isinstance(msg, LogEvent) and msg.session_id == self.client.session_id:
+            if self.arguments.json:
+                self._json({"event": msg.kind, "text": msg.text, "at_unix_sec": msg.at_unix_sec})
+            else:
+                self.screen.say(f"{time.strftime('%H:%M:%S')} {msg.text}")
+        elif isinstance(msg, SessionStatus) and msg.session_id == self.client.session_id:
+            self._show(msg)
+
+    def _measure(self, msg: SchedulerStatus) -> None:
+        mine = [f for f in msg.in_flight if f.session_id == self.client.session_id]
+        self._nodes = sorted({f.node_url for f in mine})
+        total = sum(
+            t.received_bytes for t in msg.sessions if t.session_id == self.client.session_id
+        )
+        total += sum(f.received_until_bytes - f.start_bytes for f in mine)
+        then_sec, before = self._bytes
+        span_sec = msg.published_unix_sec - then_sec
+        if span_sec >= 1.0:
+            self._rate_mbps = max(0.0, (total - before) * 8e-6 / span_sec) if then_sec else 0.0
+            self._bytes = (msg.published_unix_sec, total)
+
+    def _show(self, status: SessionStatus) -> None:
+        self.screen.show(live_text(status, self._rate_mbps, self._nodes))
+        now_sec = time.monotonic()
+        if self.arguments.json and now_sec - self._shown_sec >= JSON_STATUS_SEC:
+            self._shown_sec = now_sec
+            self._json(
+                {
+                    "event": "status",
+                    "state": status.state,
+                    "playhead_sec": status.playhead_sec,
+                    "duration_sec": status.duration_sec,
+                    "buffer_level_sec": status.buffer_level_sec,
+                    "rebuffering_events": status.rebuffering_events,
+                    "stalled_sec": status.stalled_sec,
+                    "rate_mbps": self._rate_mbps,
+                    "chunks_played": status.chunks_played,
+                }
+            )
+        elif now_sec - self._shown_sec >= QUIET_STATUS_SEC and not sys.stdout.isatty():
+            self._shown_sec = now_sec
+            self.screen.say(
+                f"{time.strftime('%H:%M:%S')} {status.state} at {clock_text(status.playhead_sec)}, "
+                f"buffer {status.buffer_level_sec:.1f} s"
+            )
+
+    def _json(self, line: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(line, allow_nan=False), flush=True)
+
+
+def list_videos(settings: Settings) -> int:
+    """Print the videos of the store; return the exit code."""
+    from common.catalog import Catalog
+
+    catalog = Catalog(settings.metadata_service_url, timeout_sec=settings.request_timeout_sec)
+    videos = catalog.videos(limit=1000)
+    for video in videos:
+        length = clock_text(video.duration_sec)
+        print(f"{video.video_id:<32} {length:>8} {video.total_chunks:>5} chunks  {video.title}")
+    if not videos:
+        print("no videos")
+    return ExitCode.PLAYED
+
+
+def main(argv: list[str] | None = None, *, command_sec: float | None = None) -> int:
+    """Run the command line; return the exit code. Errors are said on stderr."""
+    command_sec = command_sec or time.monotonic()
+    configure_logging("main", level=os.environ.get("VSTACK_LOG_LEVEL") or "CRITICAL")
+    arguments = parser().parse_args(argv)
+    try:
+        check_arguments(arguments)
+        if arguments.list:
+            return list_videos(settings_from(arguments))
+        run = Run(arguments, command_sec)
+        return asyncio.run(run.play())
+    except VideoClientError as error:
+        print(f"main.py: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED

@@ -1,0 +1,97 @@
+"""The viewer's ear and voice in a stack: folds its events into a StatusModel, sends commands.
+
+A thread runs the sockets; `changed` is called in it after every message that matters.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from common.endpoints import Endpoints
+from common.messages import (
+    ChunkMap,
+    CommandResult,
+    KeepAlive,
+    LogEvent,
+    NodeScores,
+    PlayVideo,
+    SchedulerStatus,
+    SeekTo,
+    SessionStatus,
+    SetPaused,
+    StopSession,
+    Transfer,
+)
+from common.service import Service
+from common.status import StatusModel
+
+T = TypeVar("T")
+Command = PlayVideo | SetPaused | SeekTo | StopSession
+KEEPALIVE_SEC = 1.0
+_FOLDED = (NodeScores, SchedulerStatus, Transfer, LogEvent, SessionStatus, ChunkMap)
+
+
+class StackLink:
+    """A connection to one stack."""
+
+    def __init__(self, endpoints: Endpoints, *, changed: Callable[[object], None]) -> None:
+        self._model = StatusModel()
+        self._lock = threading.Lock()
+        self._changed = changed
+        self._pending: dict[str, Future[CommandResult]] = {}
+        self._sessions: set[str] = set()
+        self._service = Service(endpoints, watch_parent=False)
+        self._commands = endpoints.address("buffer.commands")
+        handlers: dict[type, Callable[[Any], None]] = dict.fromkeys(_FOLDED, self._fold)
+        handlers[CommandResult] = self._resolve
+        self._service.subscribe(("monitor.events", "scheduler.events", "buffer.events"), handlers)
+        self._service.every(KEEPALIVE_SEC, self._keep_alive)
+        self._thread = threading.Thread(target=self._service.run, name="stack-link")
+        self._thread.start()
+
+    def read(self, look: Callable[[StatusModel], T]) -> T:
+        """Return what `look` finds in the model; callable from any thread."""
+        with self._lock:
+            return look(self._model)
+
+    def ask(self, command: Command) -> Future[CommandResult]:
+        """Send a command; its outcome comes through the future."""
+        answer: Future[CommandResult] = Future()
+        with self._lock:
+            self._pending[command.command_id] = answer
+            if isinstance(command, PlayVideo):
+                self._sessions.add(command.session_id)
+        self._service.call_soon(lambda: self._send(command))
+        return answer
+
+    def close(self) -> None:
+        """Close the sockets; idempotent."""
+        self._service.stop()
+        self._thread.join()
+
+    def _send(self, command: Command) -> None:
+        self._service.push(self._commands, command)
+
+    def _keep_alive(self) -> None:
+        with self._lock:
+            sessions = tuple(self._sessions)
+        for session_id in sessions:
+            self._service.push(self._commands, KeepAlive(session_id=session_id))
+
+    def _fold(self, msg: Any) -> None:
+        with self._lock:
+            self._model.apply(msg, time.time())
+            if isinstance(msg, SessionStatus) and msg.outcome:
+                self._sessions.discard(msg.session_id)
+        self._changed(msg)
+
+    def _resolve(self, result: CommandResult) -> None:
+        with self._lock:
+            answer = self._pending.pop(result.command_id, None)
+        if answer is not None:
+            answer.set_result(result)
+        self._changed(result)

@@ -1,0 +1,379 @@
+"""SmartClient: plays a video through a stack of processes, its own or one that runs already."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from client.link import StackLink
+from client.stack import PrivateStack
+from client.views import BufferView, NetworkView, SchedulerView
+from common.catalog import Catalog
+from common.config import Settings, load_settings
+from common.endpoints import Endpoints, endpoints_from_environment, is_stack_running, shared_run_dir
+from common.errors import CatalogError, ExitCode, StackError, VideoClientError
+from common.ids import is_valid_id
+from common.messages import (
+    CommandResult,
+    Container,
+    OnMissing,
+    OutputKind,
+    PlayVideo,
+    SchedulerStatus,
+    SeekTo,
+    SessionStatus,
+    SetPaused,
+    StopSession,
+)
+from common.status import StatusModel
+
+logger = logging.getLogger(__name__)
+
+# A viewer that vanishes without a word must not keep a standing stack fetching.
+OWNER_LEASE_SEC = 10.0
+# Processes of a private stack start within a second or two, on a busy machine within several.
+ANSWER_SEC = 30.0
+# The scheduler's last figures arrive within one of its publishing intervals.
+LAST_FIGURES_SEC = 1.0
+WATCH_SEC = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayOptions:
+    """How a video is played; times of None come from the settings."""
+
+    output: OutputKind = "none"
+    output_path: str = ""
+    container: Container = "auto"
+    paced: bool = True
+    on_missing: OnMissing = "wait"
+
+
+class SmartClient:
+    """Plays videos of a V-Stack store.
+
+    Joins the stack in `run_dir` (default: the user's standing one) when it runs, else starts a private one. Every
+    public coroutine belongs to one event loop; `stop` ends what was started, whatever happened before.
+    """
+
+    def __init__(
+        self,
+        metadata_service_url: str | None = None,
+        *,
+        settings: Settings | None = None,
+        dashboard: bool = False,
+        private: bool | None = None,
+        on_message: Callable[[object], None] | None = None,
+        command_sec: float | None = None,
+    ) -> None:
+        """`private` forces (True) or forbids (False) a stack of our own; None joins a running one.
+
+        `on_message` is called in the event loop for every message of the stack; `command_sec` is when the viewer asked
+        (monotonic), default: when `play_video` is called. Raises ConfigError for a wrong setting.
+        """
+        self.settings = settings or load_settings({"metadata_service_url": metadata_service_url})
+        self.metadata_url = self.settings.metadata_service_url
+        self.video_id: str | None = None
+        self.session_id: str | None = None
+        self.error: VideoClientError | None = None
+        self.exit_code: int = ExitCode.PLAYED
+        self.joined = False
+        self._dashboard = dashboard
+        self._private = private
+        self._on_message = on_message
+        self._command_sec = command_sec
+        self._catalog = Catalog(self.metadata_url, timeout_sec=self.settings.request_timeout_sec)
+        self._stack: PrivateStack | None = None
+        self._link: StackLink | None = None
+        self._idle_model = StatusModel()
+        self._changed: asyncio.Event | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._reachable = False
+        self._figures_unix_sec = 0.0
+        self.network_monitor = NetworkView(self._read)
+        self.scheduler = SchedulerView(self._read)
+        self.buffer_manager = BufferView(self._read)
+
+    # ------------------------------------------------------------ life
+
+    async def initialize(self) -> bool:
+        """Start or join the stack and reach the metadata service; False (and `error`) when that fails."""
+        try:
+            self._open_stack()
+            self._reachable = await asyncio.to_thread(self._catalog.is_healthy)
+            if not self._reachable:
+                # An old or busy service may lack a healthy /health and still serve manifests.
+                await asyncio.to_thread(self._catalog.videos, limit=1)
+                self._reachable = True
+        except VideoClientError as error:
+            self._note(error)
+            await self.stop()
+            return False
+        return True
+
+    async def play_video(self, video_id: str, options: PlayOptions | None = None) -> bool:
+        """Play to the end; True when every chunk was played, else False with `error` and `exit_code`."""
+        options = options or PlayOptions()
+        command_sec = self._command_sec or time.monotonic()
+        self.video_id, self.session_id, self.error = video_id, None, None
+        self.exit_code = ExitCode.PLAYED
+        try:
+            if not is_valid_id(video_id):
+                raise CatalogError(
+                    f"no video {video_id!r}: ids are 1-64 letters, digits, '-' and '_'",
+                    fault="not_found",
+                )
+            manifest = asyncio.create_task(asyncio.to_thread(self._catalog.manifest_json, video_id))
+            # The request leaves before the processes take the processors.
+            await asyncio.sleep(0)
+            self._open_stack()
+            manifest_json = await manifest
+            self._reachable = True
+            manifest_sec = time.monotonic() - command_sec
+            await self._begin(video_id, manifest_json, manifest_sec, command_sec, options)
+            status = await self._until_over()
+        except VideoClientError as error:
+            self._note(error)
+            return False
+        self.exit_code = status.exit_code
+        return status.outcome == "played"
+
+    async def stop(self) -> None:
+        """End the session and everything that was started; idempotent."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+            self._watch = None
+        if self._link is not None:
+            session = self._session()
+            if self.session_id and (session is None or not session.outcome):
+                await self._stop_session()
+            self._keep_model()
+            await asyncio.to_thread(self._link.close)
+            self._link = None
+        if self._stack is not None:
+            await asyncio.to_thread(self._stack.stop)
+            self._stack = None
+        self._catalog.close()
+
+    # ------------------------------------------------------------ control
+
+    async def pause(self, paused: bool = True) -> bool:
+        """Pause, or go on with False; True when the stack did so."""
+        return await self._control(
+            SetPaused(command_id=_new_id(), session_id=self.session_id or "-", paused=paused)
+        )
+
+    async def seek(self, position_sec: float) -> bool:
+        """Move the playhead; True when the stack did so."""
+        return await self._control(
+            SeekTo(
+                command_id=_new_id(), session_id=self.session_id or "-", position_sec=position_sec
+            )
+        )
+
+    async def end_session(self) -> bool:
+        """Stop playing; `play_video` then returns."""
+        return await self._control(
+            StopSession(command_id=_new_id(), session_id=self.session_id or "-")
+        )
+
+    # ------------------------------------------------------------ status
+
+    @property
+    def playing(self) -> bool:
+        """Whether a session lives."""
+        session = self._session()
+        return session is not None and not session.outcome
+
+    def get_status(self) -> dict[str, Any]:
+        """Return everything a dashboard shows, with the seed's keys."""
+        session_id = self.session_id or "-"
+        status: dict[str, Any] = self._read(lambda model: model.client_status(session_id))
+        status["is_initialized"] = self._link is not None and self._reachable
+        status["video_id"] = self.video_id
+        status["playing"] = self.playing
+        return status
+
+    def summary(self) -> dict[str, Any]:
+        """Return the totals of the last session; also of one that never started."""
+        session_id = self.session_id or "-"
+        found: dict[str, Any] = self._read(lambda model: model.summary(session_id))
+        found["video_id"] = self.video_id
+        found["exit_code"] = int(self.exit_code)
+        if self.error is not None:
+            found["outcome"] = "failed"
+            found["error"] = str(self.error)
+        return found
+
+    def print_status(self) -> None:
+        """Print the status for people to read."""
+        from client.terminal import status_text
+
+        print(status_text(self.get_status(), self.summary()))
+
+    # ------------------------------------------------------------ inside
+
+    def _read(self, look: Callable[[StatusModel], Any]) -> Any:
+        return self._link.read(look) if self._link is not None else look(self._idle_model)
+
+    def _session(self) -> SessionStatus | None:
+        if self.session_id is None:
+            return None
+        found: SessionStatus | None = self._read(lambda model: model.session(self.session_id))
+        return found
+
+    def _keep_model(self) -> None:
+        """Keep the last figures readable after the link is gone."""
+        if self._link is not None:
+            self._idle_model = self._link.read(lambda model: model)
+
+    def _note(self, error: VideoClientError) -> None:
+        self.error = error
+        self.exit_code = error.exit_code
+        logger.error("%s", error)
+
+    def _open_stack(self) -> None:
+        if self._link is not None:
+            return
+        loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self.joined = self._private is not True and is_stack_running(shared_run_dir())
+        if self._private is False and not self.joined:
+            raise StackError(f"no stack runs in {shared_run_dir()}")
+        endpoints: Endpoints
+        if self.joined:
+            endpoints = endpoints_from_environment()
+        else:
+            self._stack = PrivateStack(self.settings, dashboard=self._dashboard)
+            endpoints = self._stack.endpoints
+
+        def deliver(msg: object) -> None:
+            try:
+                loop.call_soon_threadsafe(self._heard, msg)
+            except RuntimeError:
+                logger.debug("message after the loop's end dropped")
+
+        self._link = StackLink(endpoints, changed=deliver)
+        if self._stack is not None:
+            self._watch = asyncio.create_task(self._watch_stack(self._stack))
+
+    def _heard(self, msg: object) -> None:
+        if self._changed is not None:
+            self._changed.set()
+        if isinstance(msg, SchedulerStatus):
+            self._figures_unix_sec = msg.published_unix_sec
+        if self._on_message is not None:
+            self._on_message(msg)
+
+    async def _watch_stack(self, stack: PrivateStack) -> None:
+        while stack.failed is None:
+            await asyncio.sleep(WATCH_SEC)
+            session = self._session()
+            if session is not None and session.startup_latency_sec is not None:
+                stack.start_the_rest()
+            for text in stack.watch():
+                logger.warning("%s", text)
+        if self._changed is not None:
+            self._changed.set()
+
+    async def _begin(
+        self,
+        video_id: str,
+        manifest_json: bytes,
+        manifest_sec: float,
+        command_sec: float,
+        options: PlayOptions,
+    ) -> None:
+        settings = self.settings
+        self.session_id = _new_id()
+        result = await self._ask(
+            PlayVideo(
+                command_id=self.session_id,
+                session_id=self.session_id,
+                video_id=video_id,
+                metadata_url=self.metadata_url,
+                manifest_json=manifest_json,
+                command_age_sec=time.monotonic() - command_sec,
+                manifest_sec=manifest_sec,
+                output=options.output,
+                output_path=options.output_path,
+                container=options.container,
+                paced=options.paced,
+                on_missing=options.on_missing,
+                give_up_sec=settings.give_up_sec,
+                target_buffer_sec=settings.target_buffer_sec,
+                low_water_mark_sec=settings.low_water_mark_sec,
+                start_playback_sec=settings.start_playback_sec,
+                chunk_duration_sec=settings.chunk_duration_sec,
+                max_buffer_bytes=settings.max_buffer_bytes,
+                owner_lease_sec=OWNER_LEASE_SEC,
+            )
+        )
+        if not result.ok:
+            error = VideoClientError(result.text)
+            error.exit_code = ExitCode(result.exit_code)
+            raise error
+
+    async def _ask(self, command: Any) -> CommandResult:
+        if self._link is None:
+            raise StackError("no stack is running")
+        answer = asyncio.wrap_future(self._link.ask(command))
+        deadline_sec = time.monotonic() + ANSWER_SEC
+        while time.monotonic() < deadline_sec:
+            done, _ = await asyncio.wait({answer}, timeout=WATCH_SEC)
+            if done:
+                return answer.result()
+            if self._stack is not None and self._stack.failed:
+                raise StackError(self._stack.failed)
+        raise StackError(f"the buffer process did not answer within {ANSWER_SEC:g} s")
+
+    async def _control(self, command: Any) -> bool:
+        try:
+            return (await self._ask(command)).ok
+        except VideoClientError as error:
+            logger.error("%s", error)
+            return False
+
+    async def _until_over(self) -> SessionStatus:
+        while True:
+            if self._stack is not None and self._stack.failed:
+                raise StackError(self._stack.failed)
+            session = self._session()
+            if session is not None and session.outcome:
+                await self._last_figures()
+                return session
+            await self._next_change(WATCH_SEC)
+
+    async def _last_figures(self) -> None:
+        """Wait for the scheduler's snapshot taken after the session's end."""
+        ended_unix_sec = time.time()
+        deadline_sec = time.monotonic() + LAST_FIGURES_SEC
+        while time.monotonic() < deadline_sec:
+            if self._figures_unix_sec > ended_unix_sec:
+                return
+            await self._next_change(0.1)
+
+    async def _next_change(self, timeout_sec: float) -> None:
+        if self._changed is None:
+            return
+        self._changed.clear()
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout_sec)
+        except TimeoutError:
+            return
+
+    async def _stop_session(self) -> None:
+        if await self.end_session():
+            deadline_sec = time.monotonic() + LAST_FIGURES_SEC
+            while self.playing and time.monotonic() < deadline_sec:
+                await self._next_change(0.1)
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex[:16]

@@ -1,0 +1,1 @@
+"""The dashboard: what a stack does, live in the browser."""

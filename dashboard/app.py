@@ -1,0 +1,199 @@
+"""The Flask application: the page, its JSON, the event stream and the controls."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Any, Protocol
+
+from flask import Flask, Response, abort, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from common.config import Settings
+from common.messages import CommandResult
+from dashboard import guard
+from dashboard.control import (
+    BadRequest,
+    Command,
+    NoAnswer,
+    NoSession,
+    StackAbsent,
+    command_from,
+    result_json,
+)
+from dashboard.feed import HISTORY_SEC, Feed, json_text
+from dashboard.stream import event_stream
+
+SERVICE_NAME = "vstack-dashboard"
+COMMAND_TIMEOUT_SEC = 3.0
+MAX_BODY_BYTES = 16 * 1024
+
+
+class Commands(Protocol):
+    """The way to the stack that is watched."""
+
+    def ask(self, command: Command, timeout_sec: float) -> CommandResult:
+        """Send a command and return its outcome; raise StackAbsent or NoAnswer."""
+
+
+def create_app(
+    feed: Feed,
+    commands: Commands,
+    *,
+    settings: Settings | None = None,
+    configured_hosts: frozenset[str] = frozenset(),
+) -> Flask:
+    """Return the application; `settings` tell the bound host and the defaults of new sessions."""
+    chosen = settings or Settings()
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    _add_guards(app, chosen, configured_hosts)
+    _add_pages(app, feed)
+    _add_readers(app, feed)
+    _add_control(app, feed, commands, chosen)
+    return app
+
+
+def _answer(body: Any, status: int = 200) -> Response:
+    return Response(json_text(body) + "\n", status=status, mimetype="application/json")
+
+
+def _failure(text: str, status: int) -> Response:
+    return _answer({"ok": False, "error": text}, status)
+
+
+def _is_api() -> bool:
+    return request.path.startswith("/api/") or request.path == "/health"
+
+
+def _add_guards(app: Flask, settings: Settings, configured_hosts: frozenset[str]) -> None:
+    @app.before_request
+    def check() -> Response | None:
+        host = request.headers.get("Host", "")
+        # Health tells nothing, and those who ask it may know us by any name.
+        if request.path != "/health" and not guard.host_allowed(
+            host, settings.dashboard_host, configured_hosts
+        ):
+            return _failure(f"Host: {host[:100]!r} is not a name of this dashboard", 403)
+        if request.path.startswith("/api/") and not guard.same_site(request.headers):
+            return _failure("Sec-Fetch-Site: requests of other sites are refused", 403)
+        return None
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        response.headers.update(guard.SECURITY_HEADERS)
+        response.headers["Cache-Control"] = "no-store" if _is_api() else "no-cache"
+        return response
+
+    @app.errorhandler(HTTPException)
+    def on_http_error(error: HTTPException) -> Response | HTTPException:
+        text = error.description or error.name
+        return _failure(text, error.code or 500) if _is_api() else error
+
+    @app.errorhandler(Exception)
+    def on_bug(error: Exception) -> Response:
+        app.logger.error("request failed path=%s", request.path, exc_info=error)
+        return _failure("internal error; see the dashboard's log", 500)
+
+
+def _add_pages(app: Flask, feed: Feed) -> None:
+    @app.get("/")
+    def index() -> str:
+        return render_template("index.html")
+
+    @app.get("/health")
+    def health() -> Response:
+        return _answer(
+            {
+                "status": "healthy",
+                "service": SERVICE_NAME,
+                "stack_running": feed.sight.running,
+                "viewers": feed.viewers,
+            }
+        )
+
+
+def _asked_session(feed: Feed) -> str | None:
+    """Return the session of the query, None when it names none; 404 for an unknown one."""
+    session_id = request.args.get("session_id") or None
+    if session_id is not None and feed.session(session_id) is None:
+        abort(404, "session_id: no such session")
+    return session_id
+
+
+def _add_readers(app: Flask, feed: Feed) -> None:
+    @app.get("/api/status")
+    def status() -> Response:
+        return _answer(feed.status(_asked_session(feed)))
+
+    @app.get("/api/stats")
+    def stats() -> Response:
+        return _answer(feed.stats(_asked_session(feed)))
+
+    @app.get("/api/metrics")
+    def metrics() -> Response:
+        return _answer(feed.metrics(time.time()))
+
+    @app.get("/api/performance")
+    def performance() -> Response:
+        return _answer(feed.performance(_asked_session(feed)))
+
+    @app.get("/api/chunks")
+    def chunks() -> Response:
+        return _answer(feed.chunks(_asked_session(feed)))
+
+    @app.get("/api/history")
+    def history() -> Response:
+        raw = request.args.get("seconds", str(HISTORY_SEC))
+        if not (raw.isascii() and raw.isdigit() and 1 <= int(raw[:9]) <= HISTORY_SEC):
+            abort(400, f"seconds: expected a whole number of 1-{HISTORY_SEC}")
+        samples = feed.history(seconds=int(raw), session_id=_asked_session(feed))
+        return _answer({"interval_sec": 1, "samples": samples})
+
+    @app.get("/api/events")
+    def events() -> Response:
+        session_id = _asked_session(feed)
+        if request.method == "HEAD":
+            return Response(mimetype="text/event-stream")
+        if feed.stopping.is_set() or not feed.enter_viewer():
+            abort(503, "too many viewers; close another page of the dashboard")
+        last = request.headers.get("Last-Event-ID") or request.args.get("last_event_id", "")
+        stream = event_stream(
+            feed,
+            session_id=session_id,
+            last_event_id=last,
+            gone=request.environ.get("waitress.client_disconnected", lambda: False),
+        )
+        response = Response(stream, mimetype="text/event-stream")
+        response.headers["X-Accel-Buffering"] = "no"
+        response.call_on_close(feed.leave_viewer)
+        return response
+
+
+def _add_control(app: Flask, feed: Feed, commands: Commands, settings: Settings) -> None:
+    @app.post("/api/control")
+    def control() -> Response:
+        if not guard.same_origin(request.headers):
+            return _failure("Origin: requests of other sites are refused", 403)
+        if request.mimetype != "application/json":
+            return _failure("Content-Type: expected application/json", 400)
+        try:
+            command = command_from(
+                json.loads(request.get_data()),
+                live_session_id=feed.live_session_id(),
+                settings=settings,
+                command_id=uuid.uuid4().hex,
+            )
+            result = commands.ask(command, COMMAND_TIMEOUT_SEC)
+        except BadRequest as error:
+            return _failure(str(error), 400)
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, NoSession):
+                return _failure(str(error), 409)
+            return _failure("body: not JSON", 400)
+        except StackAbsent as error:
+            return _failure(str(error), 503)
+        except NoAnswer as error:
+            return _failure(str(error), 504)
+        return _answer(result_json(result), 200 if result.ok else 409)

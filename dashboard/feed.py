@@ -1,0 +1,297 @@
+"""What the dashboard shows: the status model, an hour of history, and who is watching.
+
+No I/O and no clock: time is an argument. Messages come from the loop's thread and readers from the
+web server's; one lock guards all. What is returned is not shared with the model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections import deque
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from common.messages import ChunkMap, SessionStatus
+from common.stack_state import Folded, Json
+from common.status import StatusModel
+
+HISTORY_SEC = 3600
+# More nodes than this are summed up nowhere; their samples would only cost memory.
+MAX_SAMPLED_NODES = 64
+MAX_VIEWERS = 12
+
+
+def json_text(value: Any) -> str:
+    """Return compact JSON; numbers that JSON does not know become null, others get 4 decimals."""
+    return json.dumps(_finite(value), allow_nan=False, separators=(",", ":"))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One second of playback; `node_mbps` is what each node delivered in it."""
+
+    number: int
+    at_unix_sec: float
+    session_id: str
+    state: str
+    stalled: bool
+    buffer_level_sec: float
+    playhead_sec: float
+    node_mbps: dict[str, float]
+
+
+class History:
+    """Samples of the last hour."""
+
+    def __init__(self) -> None:
+        self._samples: deque[Sample] = deque(maxlen=HISTORY_SEC)
+        self._received_bytes: dict[str, int] = {}
+        self._sampled_unix_sec: float | None = None
+        self._count = 0
+
+    def sample(self, model: StatusModel, now_unix_sec: float) -> None:
+        """Take a sample; called once a second. Without a session only the counters are read."""
+        received = {
+            url: int(node["received_bytes"])
+            for url, node in list(model.network_statistics().items())[:MAX_SAMPLED_NODES]
+        }
+        before, before_sec = self._received_bytes, self._sampled_unix_sec
+        self._received_bytes, self._sampled_unix_sec = received, now_unix_sec
+        session = model.session()
+        if session is None or not model.is_live():
+            return
+        elapsed_sec = now_unix_sec - before_sec if before_sec is not None else 0.0
+        rates = {}
+        if elapsed_sec > 0:
+            rates = {
+                url: _grown_bytes(before[url], total) * 8 / 1e6 / elapsed_sec
+                for url, total in received.items()
+                if url in before
+            }
+        self._count += 1
+        self._samples.append(
+            Sample(
+                number=self._count,
+                at_unix_sec=now_unix_sec,
+                session_id=session.session_id,
+                state=session.state,
+                stalled=session.state == "rebuffering",
+                buffer_level_sec=session.buffer_level_sec,
+                playhead_sec=session.playhead_sec,
+                node_mbps=rates,
+            )
+        )
+
+    def samples(
+        self, *, seconds: int = HISTORY_SEC, after_number: int = 0, session_id: str | None = None
+    ) -> list[Json]:
+        """Return samples younger than `seconds` before the newest, and after `after_number`."""
+        if not self._samples:
+            return []
+        oldest_unix_sec = self._samples[-1].at_unix_sec - seconds
+        found = []
+        for s in reversed(self._samples):
+            if s.number <= after_number or s.at_unix_sec <= oldest_unix_sec:
+                break
+            if session_id in (None, s.session_id):
+                found.append(asdict(s))
+        return found[::-1]
+
+
+def _grown_bytes(before: int, now: int) -> int:
+    """Return how far a counter went up; one that fell was started anew."""
+    return now - before if now >= before else now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackSight:
+    """Which processes of the watched stack are alive."""
+
+    run_dir: str = ""
+    monitor: bool = False
+    scheduler: bool = False
+    buffer: bool = False
+
+    @property
+    def running(self) -> bool:
+        return self.buffer
+
+
+class Feed:
+    """All that the pages and endpoints read; safe to use from any thread."""
+
+    def __init__(self, *, boot_id: str, started_unix_sec: float) -> None:
+        self.boot_id = boot_id
+        self.started_unix_sec = started_unix_sec
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._model = StatusModel()
+        self._history = History()
+        self._sight = StackSight()
+        self._viewers = 0
+        self._applied_messages = 0
+        self._dropped_messages = 0
+
+    # ------------------------------------------------------------ from the stack
+
+    def apply(self, msg: Folded, now_unix_sec: float) -> None:
+        """Fold a message that has just arrived."""
+        with self._lock:
+            self._model.apply(msg, now_unix_sec)
+            self._applied_messages += 1
+
+    def tick(self, sight: StackSight, now_unix_sec: float, *, dropped_messages: int = 0) -> None:
+        """Take a sample and note which processes live; called once a second."""
+        with self._lock:
+            lost = self._sight.buffer and not sight.buffer
+            moved = self._sight.run_dir not in ("", sight.run_dir)
+            if lost or moved:
+                self._model.abandon_sessions()
+            self._sight = sight
+            self._dropped_messages = dropped_messages
+            self._history.sample(self._model, now_unix_sec)
+
+    # ------------------------------------------------------------ viewers
+
+    @property
+    def viewers(self) -> int:
+        """How many event streams are open."""
+        return self._viewers
+
+    def enter_viewer(self) -> bool:
+        """Count a new event stream; False when there are too many."""
+        with self._lock:
+            if self._viewers >= MAX_VIEWERS:
+                return False
+            self._viewers += 1
+            return True
+
+    def leave_viewer(self) -> None:
+        """Count an event stream that ended."""
+        with self._lock:
+            self._viewers -= 1
+
+    # ------------------------------------------------------------ what readers ask
+
+    @property
+    def sight(self) -> StackSight:
+        """Which processes of the watched stack are alive."""
+        return self._sight
+
+    def session(self, session_id: str | None = None) -> SessionStatus | None:
+        """Return a session; None means the newest live one, else the newest."""
+        with self._lock:
+            return self._model.session(session_id)
+
+    def live_session_id(self) -> str | None:
+        """Return the session that commands without one are meant for."""
+        with self._lock:
+            session = self._model.session()
+            return session.session_id if session and self._model.is_live() else None
+
+    def status(self, session_id: str | None = None) -> Json:
+        """Return the client's status, ranges in flight, workers, targets and all sessions."""
+        with self._lock:
+            model = self._model
+            return {
+                **model.client_status(session_id),
+                "stack": asdict(self._sight) | {"running": self._sight.running},
+                "in_flight": model.in_flight(session_id),
+                "workers": model.workers(),
+                "targets": model.performance_targets(session_id),
+                "sessions": [
+                    _session_line(s, live=model.is_live(s.session_id)) for s in model.sessions()
+                ],
+            }
+
+    def stats(self, session_id: str | None = None) -> Json:
+        """Return the statistics of buffer, scheduler and nodes."""
+        with self._lock:
+            model = self._model
+            return {
+                "buffer_stats": model.buffer_statistics(session_id),
+                "scheduler_stats": model.scheduler_statistics(session_id),
+                "network_stats": model.network_statistics(),
+            }
+
+    def metrics(self, now_unix_sec: float) -> Json:
+        """Return figures for machines: the session's summary, nodes, workers and this process."""
+        with self._lock:
+            model = self._model
+            updated = model.updated_unix_sec
+            return {
+                "session": model.summary(),
+                "nodes": model.network_statistics(),
+                "workers": model.workers(),
+                "dashboard": {
+                    "uptime_sec": now_unix_sec - self.started_unix_sec,
+                    "viewers": self._viewers,
+                    "applied_messages": self._applied_messages,
+                    "dropped_messages": self._dropped_messages,
+                    "last_message_age_sec": None if updated is None else now_unix_sec - updated,
+                },
+            }
+
+    def performance(self, session_id: str | None = None) -> Json:
+        """Return the targets and the summary they are taken from."""
+        with self._lock:
+            return {
+                "targets": self._model.performance_targets(session_id),
+                "summary": self._model.summary(session_id),
+            }
+
+    def chunk_map(self, session_id: str | None = None) -> ChunkMap | None:
+        """Return the chunk map; never changed in place, so viewers compare it with their last."""
+        with self._lock:
+            return self._model.chunk_map(session_id)
+
+    def chunks(self, session_id: str | None = None) -> Json:
+        """Return every touched chunk with its sources, and the totals by node."""
+        with self._lock:
+            found = self._model.chunk_map(session_id)
+            downloads = self._model.scheduler_statistics(session_id)
+            return {
+                "session_id": found.session_id if found else None,
+                "total_chunks": found.total_chunks if found else 0,
+                "chunks": self._model.chunk_sources(session_id),
+                "chunks_by_node": downloads["downloads_per_node"],
+                "bytes_by_node": downloads["bytes_per_node"],
+            }
+
+    def events(self, after_id: int = 0) -> list[Json]:
+        """Return the log entries numbered above `after_id`, oldest first."""
+        with self._lock:
+            return [dict(e) for e in self._model.events if e["id"] > after_id]
+
+    def history(
+        self, *, seconds: int = HISTORY_SEC, after_number: int = 0, session_id: str | None = None
+    ) -> list[Json]:
+        """Return samples, oldest first."""
+        with self._lock:
+            return self._history.samples(
+                seconds=seconds, after_number=after_number, session_id=session_id
+            )
+
+
+def _session_line(session: SessionStatus, *, live: bool) -> Json:
+    return {
+        "session_id": session.session_id,
+        "video_id": session.video_id,
+        "title": session.title,
+        "state": session.state,
+        "outcome": session.outcome,
+        "live": live,
+        "started_unix_sec": session.started_unix_sec,
+    }

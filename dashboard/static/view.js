@@ -1,0 +1,217 @@
+/** Draws a status message into the page. */
+
+import { byId, make, nodeBadge, nodeColour, nodeIndex, reconcile, setText, setVar } from "./dom.js";
+import * as format from "./format.js";
+
+const STATE_SIGNS = {
+  idle: "○", startup: "◔", playing: "▶", rebuffering: "↻", paused: "‖", seeking: "»", ended: "■", failed: "✕",
+};
+const MAX_LOG_ENTRIES = 200;
+
+export function drawStatus(status) {
+  const hasSession = status.session_id !== null;
+  const hasStack = status.stack.running || Object.keys(status.network_stats).length > 0;
+  byId("empty-state").hidden = hasSession;
+  byId("session-view").hidden = !hasSession;
+  byId("stack-view").hidden = !hasSession && !hasStack;
+  for (const url of [...status.node_urls, ...Object.keys(status.network_stats)]) nodeIndex(url);
+  drawNotice(status, hasSession);
+  drawSessions(status);
+  drawRoles(status.stack);
+  if (hasSession) {
+    drawBuffer(status);
+    drawPlayback(status);
+    drawTargets(status.targets);
+  }
+  drawNodes(Object.values(status.network_stats));
+  drawDownloads(status);
+}
+
+function drawNotice(status, hasSession) {
+  let text = "";
+  if (hasSession && !status.stack.running) text = "The stack is not running any more; this is what was last known of it.";
+  else if (status.message) text = status.message;
+  setText("notice", text);
+  byId("notice").hidden = !text;
+}
+
+function drawSessions(status) {
+  const shown = status.title || status.video_id || "";
+  setText("video-title", shown);
+  document.title = shown ? `${STATE_SIGNS[status.state] ?? ""} ${shown} · V-Stack` : "V-Stack";
+  byId("session-choice").hidden = status.sessions.length < 2;
+  const entries = [{ session_id: "", text: "newest session" }].concat(
+    status.sessions.map((s) => ({
+      session_id: s.session_id,
+      text: `${s.title || s.video_id} · ${s.live ? s.state : s.outcome || "lost"} · ${format.timeOfDay(s.started_unix_sec)}`,
+    })),
+  );
+  reconcile(
+    byId("session-select"),
+    entries,
+    (entry) => entry.session_id,
+    (entry) => make("option", { attributes: { value: entry.session_id } }),
+    (option, entry) => setText(option, entry.text),
+  );
+}
+
+function drawRoles(stack) {
+  const roles = ["monitor", "scheduler", "buffer"].map((role) => `${role} ${stack[role] ? "✓ up" : "✕ down"}`);
+  setText("stack-roles", roles.join(" · "));
+}
+
+function drawBuffer(status) {
+  const buffer = status.buffer;
+  const scale = Math.max(buffer.target_buffer_sec * 1.15, buffer.buffer_level_sec, 1);
+  const share = (sec) => `${Math.min(100, (sec / scale) * 100).toFixed(2)}%`;
+  setText("buffer-level", format.number(buffer.buffer_level_sec));
+  setText("buffer-health", `${Math.round(buffer.buffer_health_percent)} %`);
+  setText("buffer-state", buffer.state);
+  const bar = byId("buffer-bar");
+  bar.dataset.state = buffer.state;
+  bar.setAttribute("aria-valuemax", scale.toFixed(0));
+  bar.setAttribute("aria-valuenow", buffer.buffer_level_sec.toFixed(1));
+  bar.setAttribute("aria-valuetext", `${buffer.buffer_level_sec.toFixed(0)} seconds, ${buffer.state}`);
+  setVar(bar, "--fill", share(buffer.buffer_level_sec));
+  setVar(bar, "--low", share(buffer.low_water_mark_sec));
+  setVar(bar, "--target", share(buffer.target_buffer_sec));
+  setText("low-label", `low water ${format.number(buffer.low_water_mark_sec, 0)} s`);
+  setText("target-label", `target ${format.number(buffer.target_buffer_sec, 0)} s`);
+
+  const duration = Math.max(buffer.duration_sec, 0.001);
+  const timeline = byId("timeline-played").parentElement;
+  setVar(timeline, "--played", `${Math.min(100, (buffer.playhead_sec / duration) * 100).toFixed(2)}%`);
+  setVar(timeline, "--held", `${Math.min(100, ((buffer.playhead_sec + buffer.buffer_level_sec) / duration) * 100).toFixed(2)}%`);
+  setText("playhead", format.clock(buffer.playhead_sec));
+  setText("duration", `${buffer.duration_known ? "" : "about "}${format.clock(buffer.duration_sec)}`);
+
+  const badge = byId("playback-state");
+  const shown = status.live ? status.state : status.outcome || "lost";
+  badge.dataset.state = status.live ? status.state : "over";
+  setText(badge, `${STATE_SIGNS[status.state] ?? ""} ${shown}`);
+  const pause = byId("pause-button");
+  const paused = status.state === "paused";
+  pause.dataset.action = paused ? "resume" : "pause";
+  setText(pause, paused ? "Resume" : "Pause");
+  for (const id of ["pause-button", "stop-button"]) byId(id).disabled = !(status.live && status.stack.running);
+}
+
+function drawPlayback(status) {
+  const stats = status.buffer_stats;
+  const traffic = status.scheduler_stats;
+  setText("startup-latency", format.seconds(status.startup_latency, 2));
+  setText("rebuffering-events", stats.rebuffering_events);
+  setText("stalled-sec", format.seconds(stats.stalled_sec));
+  const missing = stats.missing_chunks ? `, ${stats.missing_chunks} missing` : "";
+  setText("chunks-played", `${stats.total_chunks_played} of ${stats.total_chunks}${missing}`);
+  setText("average-buffer", format.seconds(stats.playback_started ? stats.average_buffer_level : null));
+  setText("received-bytes", format.bytes(traffic.received_bytes));
+  setText("needed-bytes", format.bytes(traffic.needed_bytes));
+}
+
+function drawTargets(targets) {
+  reconcile(
+    byId("targets"),
+    targets,
+    (target) => target.name,
+    (target) => make("li", {}, [
+      make("span", { class: "verdict" }),
+      make("span", {}, [make("span", { text: target.label }), make("small", { class: "muted", text: ` ${target.target}` })]),
+      make("span", { class: "value" }),
+    ]),
+    (item, target) => {
+      const verdict = target.met === null ? "unknown" : target.met ? "met" : "missed";
+      item.dataset.verdict = verdict;
+      setText(item.children[0], { met: "✓ met", missed: "✕ missed", unknown: "– open" }[verdict]);
+      const digits = target.unit === "s" ? 2 : 0;
+      setText(item.children[2], target.value === null ? "–" : `${target.value.toFixed(digits)}${target.unit ? ` ${target.unit}` : ""}`);
+    },
+  );
+}
+
+function drawNodes(nodes) {
+  const best = Math.max(...nodes.map((node) => node.score ?? 0), 1e-9);
+  reconcile(
+    byId("node-rows"),
+    nodes,
+    (node) => node.node_url,
+    (node) => make("tr", {}, [
+      make("th", { attributes: { scope: "row" } }, [nodeBadge(node.node_url), make("span", { text: format.shortNode(node.node_url) })]),
+      make("td", {}, [make("span", { class: "value" }), make("span", { class: "bar" })]),
+      make("td"), make("td"), make("td"),
+      make("td", {}, [make("span", { class: "state" })]),
+      make("td"),
+    ]),
+    (row, node) => {
+      const cells = row.children;
+      setText(cells[1].firstElementChild, format.number(node.score, 2));
+      setVar(cells[1].lastElementChild, "--share", `${(((node.score ?? 0) / best) * 100).toFixed(1)}%`);
+      setVar(cells[1].lastElementChild, "--colour", nodeColour(node.node_url));
+      setText(cells[2], format.milliseconds(node.latency_ms.current));
+      cells[2].title = `average ${format.milliseconds(node.latency_ms.average)}, ${format.milliseconds(node.latency_ms.min)} to ${format.milliseconds(node.latency_ms.max)}`;
+      setText(cells[3], format.megabits(node.bandwidth_mbps.current ?? node.rate_mbps));
+      setText(cells[4], format.percent(node.success_rate));
+      const [state, text] = nodeState(node);
+      cells[5].firstElementChild.dataset.state = state;
+      setText(cells[5].firstElementChild, text);
+      setText(cells[6], node.active_ranges ? `${node.active_ranges} active` : "idle");
+      cells[6].title = `${node.completed_ranges} ranges done, ${node.failed_ranges} failed, ${format.bytes(node.received_bytes)}`;
+    },
+  );
+}
+
+function nodeState(node) {
+  if (node.breaker === "open") return ["suspended", `‖ suspended ${Math.ceil(node.suspended_for_sec)} s`];
+  if (node.breaker === "half_open") return ["probing", "◔ probing"];
+  if (node.healthy === null) return ["unknown", "– not rated"];
+  return node.healthy ? ["healthy", "✓ healthy"] : ["unhealthy", "✕ unhealthy"];
+}
+
+function drawDownloads(status) {
+  const stats = status.scheduler_stats;
+  setText("total-downloads", stats.failed_downloads ? `${stats.total_downloads} (${stats.failed_downloads} failed)` : stats.total_downloads);
+  setText("success-rate", stats.total_downloads ? format.percent(stats.success_rate, 1) : "–");
+  setText("failovers", stats.failover_count);
+  setText("active-downloads", stats.active_downloads);
+  const flights = status.in_flight.length ? status.in_flight : [null];
+  reconcile(
+    byId("in-flight"),
+    flights,
+    (range) => (range ? `${range.chunk_id}/${range.part}/${range.start_bytes}/${range.node_url}` : "none"),
+    (range) => (range
+      ? make("li", {}, [nodeBadge(range.node_url), make("span", { class: "what" }), make("span", { class: "bar" }), make("span", { class: "value" })])
+      : make("li", { class: "muted", text: "nothing is being fetched" })),
+    (item, range) => {
+      if (!range) return;
+      const part = range.part >= 0 ? ` fragment ${range.part}` : "";
+      setText(item.children[1], `chunk ${range.sequence_num}${part}`);
+      item.title = `${format.shortNode(range.node_url)}, worker ${range.worker_id}, ${format.bytes(range.end_bytes - range.start_bytes)}`;
+      setVar(item.children[2], "--share", `${(range.progress_ratio * 100).toFixed(1)}%`);
+      setVar(item.children[2], "--colour", nodeColour(range.node_url));
+      setText(item.children[3], format.percent(range.progress_ratio));
+    },
+  );
+  const workers = status.workers.length ? status.workers : [null];
+  reconcile(
+    byId("workers"),
+    workers,
+    (worker) => worker?.worker_id ?? "none",
+    (worker) => (worker ? make("li", {}, [make("span", { class: "strong", text: worker.worker_id }), make("span", { class: "muted" })]) : make("li", { class: "muted", text: "no worker is known" })),
+    (item, worker) => {
+      if (!worker) return;
+      const silent = worker.silent_sec > 2 ? `, silent for ${worker.silent_sec.toFixed(0)} s` : "";
+      setText(item.lastElementChild, `${worker.busy} of ${worker.slots} slots busy, ${format.bytes(worker.received_bytes)}, pid ${worker.pid}${silent}`);
+    },
+  );
+}
+
+/** Put a log entry on top of the list. */
+export function addLogEntry(entry) {
+  const log = byId("event-log");
+  log.prepend(make("li", { data: { kind: entry.kind } }, [
+    make("time", { text: format.timeOfDay(entry.at_unix_sec) }),
+    make("span", { class: "kind", text: entry.kind }),
+    make("span", { text: entry.text }),
+  ]));
+  while (log.children.length > MAX_LOG_ENTRIES) log.lastElementChild.remove();
+}

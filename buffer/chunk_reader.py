@@ -92,11 +92,11 @@ class OpenChunk:
             raise MediaError(f"not a readable media chunk: {error}") from error
 
     def _read(self, container: InputContainer) -> None:
-        films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not films or films[0].codec_context is None:
+        films = [s for s in container.streams.video if _decodable(s)]
+        if not films:
             raise MediaError("the chunk has no video stream")
         self.video: VideoStream = films[0]
-        sounds = [s for s in container.streams.audio if s.codec_context is not None]
+        sounds = [s for s in container.streams.audio if _decodable(s)]
         self.audio: AudioStream | None = sounds[0] if sounds else None
         self.pictures: list[Packet[Stream]] = []
         self.sound: list[Packet[Stream]] = []
@@ -158,3 +158,9 @@ def pts_of(packet: Packet[Stream]) -> int:
 def dts_of(packet: Packet[Stream]) -> int:
     """Return the decode time of a packet of an OpenChunk, in its own ticks."""
     return packet.dts or 0
+
+
+def _decodable(stream: VideoStream | AudioStream) -> bool:
+    """Tell real tracks from cover pictures and from codecs that libav does not know."""
+    context: object = stream.codec_context
+    return context is not None and not stream.disposition & Disposition.attached_pic

@@ -172,8 +172,7 @@ class TimelineRemuxer:
     def _write(self, chunk: OpenChunk, offset_sec: Fraction) -> None:
         pictures = self._placed_pictures(chunk, offset_sec)
         sound = self._placed_sound(chunk, offset_sec)
-        out = self._out
-        if out is None:
+        if (out := self._out) is None:
             raise ValueError("the remuxer has not begun")
         tick_sec = {kind: float(s.time_base or 1) for kind, s in self._streams.items()}
         due_sec = [(dts_of(packet) * tick_sec["video"], packet) for packet in pictures]
@@ -184,7 +183,7 @@ class TimelineRemuxer:
                 out.mux_one(packet)
         except av.FFmpegError as error:
             if isinstance(error, OSError):
-                raise
+                raise  # the target's
             raise MediaError(f"{self._format} refuses the chunk: {error.strerror}") from error
 
     def _placed_pictures(self, chunk: OpenChunk, offset_sec: Fraction) -> list[Packet[Stream]]:

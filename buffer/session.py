@@ -177,7 +177,9 @@ class Session:
         failed = self.outcome == "failed"
         self.playback.end(now_sec, failed=failed)
         kind: EventKind = "failed" if failed else "ended"
-        return [Tell(kind, self.message or f"session {self.outcome}"), Ask(())]
+        at = clock_text(self.playback.position_sec)
+        text = self.message or ("played to the end" if self.outcome == "played" else "stopped")
+        return [Tell(kind, text if self.outcome == "played" else f"{text}, at {at}"), Ask(())]
 
     def trouble(self, msg: ChunkTrouble, now_sec: float) -> list[Command]:
         """A chunk could not be had from any replica."""

@@ -227,7 +227,11 @@ class Run:
                     "chunks_played": status.chunks_played,
                 }
             )
-        elif now_sec - self._shown_sec >= QUIET_STATUS_SEC and not sys.stdout.isatty():
+        elif (
+            status.startup_latency_sec is not None
+            and now_sec - self._shown_sec >= QUIET_STATUS_SEC
+            and not self.screen.live
+        ):
             self._shown_sec = now_sec
             self.screen.say(
                 f"{time.strftime('%H:%M:%S')} {status.state} at {clock_text(status.playhead_sec)}, "

@@ -21,6 +21,7 @@ from common.ids import is_valid_id
 from common.messages import (
     CommandResult,
     Container,
+    LogEvent,
     OnMissing,
     OutputKind,
     PlayVideo,
@@ -278,7 +279,15 @@ class SmartClient:
             if session is not None and session.startup_latency_sec is not None:
                 stack.start_the_rest()
             for text in stack.watch():
-                logger.warning("%s", text)
+                logger.info("%s", text)
+                self._heard(
+                    LogEvent(
+                        at_unix_sec=time.time(),
+                        session_id=self.session_id or "",
+                        kind="worker",
+                        text=text,
+                    )
+                )
         if self._changed is not None:
             self._changed.set()
 

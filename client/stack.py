@@ -14,7 +14,7 @@ from collections import deque
 from pathlib import Path
 
 from common.config import Settings
-from common.endpoints import Endpoints, make_private_run_dir
+from common.endpoints import Endpoints, is_running, make_private_run_dir
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class PrivateStack:
         self._settings = settings
         self._children: dict[str, tuple[list[str], subprocess.Popen[bytes]]] = {}
         self._restarts: deque[float] = deque(maxlen=MAX_RESTARTS)
+        self._dashboard_said = False
         self.failed: str | None = None
         # What the first chunk waits for goes first.
         self._start("buffer", ["-m", "buffer"])
@@ -53,12 +54,15 @@ class PrivateStack:
             self._start(name, arguments)
 
     def watch(self) -> list[str]:
-        """Start again what died, within limits; return words about it.
+        """Start again what died, within limits; return words about it and about the dashboard.
 
         `failed` is set when something cannot be brought back: the buffer, which holds the session, or a process that
         keeps dying.
         """
         said: list[str] = []
+        if not self._dashboard_said and is_running(self.run_dir, "dashboard"):
+            self._dashboard_said = True
+            said.append(f"Dashboard: http://localhost:{self._settings.dashboard_port}")
         for name, (arguments, child) in list(self._children.items()):
             code = child.poll()
             if code is None or self.failed:
@@ -111,7 +115,8 @@ class PrivateStack:
             [sys.executable, *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
+            # Standard output may be the film; what children have to say to people comes on stderr.
+            stdout=subprocess.DEVNULL,
             # Ctrl-C is for us: we end the session first, then the processes.
             start_new_session=True,
         )

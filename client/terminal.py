@@ -107,6 +107,11 @@ class Screen:
             self._live = Live(console=console, refresh_per_second=4, transient=True)
             self._live.start()
 
+    @property
+    def live(self) -> bool:
+        """Whether a live line is shown."""
+        return self._live is not None
+
     def say(self, text: str) -> None:
         """Write lines that stay."""
         if self._quiet:

@@ -132,9 +132,7 @@ def _sound(film: Film) -> Samples:
     return (tone * 32767).astype(np.int16)[None, :].repeat(2, axis=0)
 
 
-def _feed(
-    out: OutputContainer, audio: AudioStream, samples: Samples, fed: int, film: Film
-) -> int:
+def _feed(out: OutputContainer, audio: AudioStream, samples: Samples, fed: int, film: Film) -> int:
     size = audio.codec_context.frame_size or 1024
     block = np.ascontiguousarray(samples[:, fed : fed + size])
     frame = av.AudioFrame.from_ndarray(block, format="s16p", layout="stereo")
@@ -146,7 +144,7 @@ def _feed(
         (frame,) = AudioResampler(format=wanted, layout="stereo").resample(frame)
         frame.pts, frame.time_base = pts, Fraction(1, film.sample_rate_hz)
     out.mux(audio.encode(frame))
-    return fed + block.shape[1]
+    return fed + int(block.shape[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +181,8 @@ def read_film(source: Path | bytes) -> Reading:
                 audio.append((start, start + (packet.duration or 0) * packet.time_base))
             for frame in packet.decode():
                 if isinstance(frame, av.VideoFrame):
-                    assert frame.pts is not None and frame.time_base is not None
+                    assert frame.pts is not None
+                    assert frame.time_base is not None
                     digest = hashlib.sha256(frame.to_ndarray().tobytes()).hexdigest()
                     pictures.append((frame.pts * frame.time_base, digest))
                 elif isinstance(frame, av.AudioFrame):

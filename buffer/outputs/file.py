@@ -50,14 +50,13 @@ class FileOutput:
         """Append the chunk; its length is measured, not taken from `duration_sec`."""
         if self._ended:
             raise OutputError(f"{self.name}: the recording has ended", kind="closed")
+        self._raise_failure()
         try:
             self._stream.add(data)
-        except (OSError, OutputError) as error:
+        except (OSError, OutputError):
             # The muxer reports a failed write again and again, and not as what it was.
-            failure = self._file.failure or error
-            if isinstance(failure, OutputError):
-                raise
-            raise _output_error(self.name, failure) from error
+            self._raise_failure()
+            raise
         self._accepted = True
 
     def skip(self, duration_sec: float) -> None:
@@ -90,6 +89,10 @@ class FileOutput:
             failure = failure or error
         if failure is not None:
             raise _output_error(self.name, failure) from failure
+
+    def _raise_failure(self) -> None:
+        if self._file.failure is not None:
+            raise _output_error(self.name, self._file.failure) from self._file.failure
 
     def abort(self) -> None:
         """Complete the file with what there is."""

@@ -42,14 +42,13 @@ class PipeOutput:
 
     def accept(self, data: bytes | memoryview, duration_sec: float) -> None:  # noqa: ARG002
         """Stream the chunk; its length is measured, not taken from `duration_sec`."""
+        self._raise_failure()
         try:
             self._stream.add(data)
-        except (OSError, OutputError) as error:
+        except (OSError, OutputError):
             # The muxer reports a failed write again and again, and not as what it was.
-            failure = self._writer.failure or error
-            if isinstance(failure, OutputError):
-                raise
-            raise self._failed(failure) from error
+            self._raise_failure()
+            raise
 
     def skip(self, duration_sec: float) -> None:
         """Leave a gap in the timeline (nothing in a raw stream)."""
@@ -62,11 +61,9 @@ class PipeOutput:
         self._ended = True
         try:
             self._stream.close()
-        except Exception as error:
-            failure = self._writer.failure or error
-            if not isinstance(failure, OSError):
-                raise
-            raise self._failed(failure) from error
+        except Exception:
+            self._raise_failure()
+            raise
         finally:
             self._writer.close()
 
@@ -86,12 +83,17 @@ class PipeOutput:
         """End a wait for the reader."""
         self._writer.interrupt()
 
-    def _failed(self, error: OSError) -> OutputError:
+    def _raise_failure(self) -> None:
+        error = self._writer.failure
+        if error is None:
+            return
         if self._writer.interrupted:
-            return OutputError(f"{self.name}: interrupted", kind="closed")
+            raise OutputError(f"{self.name}: interrupted", kind="closed") from error
         if error.errno in _GONE_ERRNOS:
-            return OutputError(f"{self.name}: the reader has closed the pipe", kind="closed")
-        return OutputError(f"{self.name}: cannot be written: {error.strerror}", kind="unwritable")
+            raise OutputError(f"{self.name}: the reader has closed the pipe", kind="closed")
+        raise OutputError(
+            f"{self.name}: cannot be written: {error.strerror}", kind="unwritable"
+        ) from error
 
 
 class PipeWriter:

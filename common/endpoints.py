@@ -10,11 +10,13 @@ import contextlib
 import fcntl
 import ipaddress
 import os
+import shutil
 import stat
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from common.errors import ConfigError, StackError
@@ -42,6 +44,8 @@ Role = Literal["monitor", "scheduler", "buffer", "dashboard"]
 # A UNIX socket's path may have 107 bytes; the longest name below the run directory is a worker's inbox.
 MAX_RUN_DIR_BYTES = 107 - len("/worker.") - 48 - len(".jobs")
 _PRIVATE_PREFIX = "run-"
+# A private stack holds its locks within seconds of its directory's making.
+_ABANDONED_SEC = 60.0
 
 
 def base_dir() -> Path:
@@ -78,8 +82,16 @@ def prepare_run_dir(path: Path) -> Path:
 
 
 def make_private_run_dir() -> Path:
-    """Make a run directory for one private stack; its owner removes it."""
+    """Make a run directory for one private stack; its owner removes it.
+
+    What owners that were killed left behind is removed here.
+    """
     prepare_run_dir(base_dir() / "shared")
+    for path in base_dir().glob(f"{_PRIVATE_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            old = time.time() - path.stat().st_mtime > _ABANDONED_SEC
+            if old and not any(is_running(path, role) for role in get_args(Role)):
+                shutil.rmtree(path, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=_PRIVATE_PREFIX, dir=base_dir()))
 
 

@@ -6,6 +6,7 @@ Registers by heartbeat, takes jobs at its own inbox, delivers verified chunks st
 from __future__ import annotations
 
 import os
+import socket
 import sys
 
 from common import sockets
@@ -96,9 +97,12 @@ class WorkerProcess:
 
 
 def worker_name() -> str:
-    """Return an id no other worker of the stack has, led by the name its supervisor gave it."""
+    """Return an id no other worker of the stack has, led by the name its supervisor gave it.
+
+    The host is part of it: in containers that share a run directory, process ids repeat.
+    """
     name = os.environ.get("HONCHO_PROCESS_NAME") or os.environ.get("SUPERVISOR_PROCESS_NAME")
-    return f"{name or 'worker'}-{os.getpid()}"
+    return f"{(name or 'worker')[:20]}-{socket.gethostname()[:12]}-{os.getpid()}"
 
 
 def build() -> Service:

@@ -1,0 +1,66 @@
+"""What each fault does to a node's answers.
+
+No I/O, no clock, no randomness: time and rng are arguments.
+"""
+
+from typing import Literal, get_args
+
+FaultKind = Literal[
+    "none",
+    "down",
+    "silent",
+    "silent_data",
+    "503",
+    "stall",
+    "slow",
+    "corrupt",
+    "truncate",
+    "missing",
+]
+FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
+
+# A slow node keeps this share of its rate.
+SLOW_RATE_RATIO = 0.02
+# The rate an unshaped node is taken to have when it turns slow.
+UNSHAPED_RATE_MBPS = 20.0
+# A corrupting node inverts one byte in each stretch of this many, counted from the chunk's start,
+# so that two answers about the same bytes tell the same lie.
+CORRUPT_EVERY_BYTES = 16 * 1024
+
+
+def parse_fault_kind(text: str) -> FaultKind:
+    """Return `text` as a fault kind; ValueError names the accepted values."""
+    if text not in FAULT_KINDS:
+        raise ValueError(f"unknown fault {text!r}; accepted: {', '.join(FAULT_KINDS)}")
+    return text
+
+
+def withholds_answer(kind: FaultKind, *, is_data: bool) -> bool:
+    """Say whether a node with this fault keeps a request waiting, and sends no byte of a body."""
+    return kind == "silent" or (kind == "silent_data" and is_data)
+
+
+def body_limit_bytes(kind: FaultKind, wanted_bytes: int) -> int:
+    """Return after how many of the wanted bytes a body stops."""
+    return wanted_bytes // 2 if kind in ("stall", "truncate") else wanted_bytes
+
+
+def rate_ratio(kind: FaultKind) -> float:
+    """Return the share of its rate that a node keeps."""
+    return SLOW_RATE_RATIO if kind == "slow" else 1.0
+
+
+def corrupted(piece: bytes, *, offset_bytes: int, is_first: bool) -> bytes:
+    """Return `piece`, found at `offset_bytes` of the chunk, with bytes inverted.
+
+    The first piece of a body always carries a wrong byte, however short the body is.
+    """
+    wrong = bytearray(piece)
+    middle = CORRUPT_EVERY_BYTES // 2
+    first = (middle - offset_bytes) % CORRUPT_EVERY_BYTES
+    positions = list(range(first, len(piece), CORRUPT_EVERY_BYTES))
+    if is_first and not positions and piece:
+        positions = [len(piece) // 2]
+    for position in positions:
+        wrong[position] ^= 0xFF
+    return bytes(wrong)

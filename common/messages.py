@@ -15,65 +15,25 @@ from common.codec import message
 # Whoever needs a message mostly needs its values too: they are exported from here as well.
 from common.values import (
     BreakerState as BreakerState,
-)
-from common.values import (
     ChunkRecord as ChunkRecord,
-)
-from common.values import (
     ChunkSpec as ChunkSpec,
-)
-from common.values import (
     ChunkState as ChunkState,
-)
-from common.values import (
     Container as Container,
-)
-from common.values import (
     EventKind as EventKind,
-)
-from common.values import (
     FragmentSpec as FragmentSpec,
-)
-from common.values import (
     InFlight as InFlight,
-)
-from common.values import (
     JobProgress as JobProgress,
-)
-from common.values import (
     NodeLoad as NodeLoad,
-)
-from common.values import (
     NodeScore as NodeScore,
-)
-from common.values import (
     OnMissing as OnMissing,
-)
-from common.values import (
     OutputKind as OutputKind,
-)
-from common.values import (
     PlaybackState as PlaybackState,
-)
-from common.values import (
     RangeOutcome as RangeOutcome,
-)
-from common.values import (
     RangeSource as RangeSource,
-)
-from common.values import (
     Replica as Replica,
-)
-from common.values import (
     SessionTraffic as SessionTraffic,
-)
-from common.values import (
     SourceShare as SourceShare,
-)
-from common.values import (
     WantedChunk as WantedChunk,
-)
-from common.values import (
     WorkerStatus as WorkerStatus,
 )
 

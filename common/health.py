@@ -1,6 +1,7 @@
 """`python -m common.health [ROLE ...]`: exit 0 when live processes hold these roles in the run directory.
 
-That is the standing stack's, or the newest private one's. Without a role any one of them is enough. Meant for container health checks.
+That is the standing stack's, or the newest private one's. Without a role any one of them is enough. Meant for
+container health checks.
 """
 
 from __future__ import annotations

@@ -87,10 +87,14 @@ class NodeScore:
 
 @value
 class JobProgress:
-    """A running range as its worker sees it; `received_until_bytes` is the offset in the part."""
+    """A running range as its worker sees it; `received_until_bytes` is the offset in the part.
+
+    `received_bytes` counts what crossed the network, a prefix read through included; 0 when the worker does not say.
+    """
 
     job_id: str
     received_until_bytes: int
+    received_bytes: int = 0
 
 
 RangeOutcome = Literal[

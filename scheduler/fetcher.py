@@ -171,6 +171,8 @@ class RangeRead:
             found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if found is None or int(found.group(1)) != offset + self._start or not self._ask_range:
                 raise _Stop("malformed", "sent another range than was asked for")
+            if offset == 0 and found.group(3) not in ("*", str(self._part_size)):
+                raise _Stop("malformed", f"has {found.group(3)} bytes instead of {self._part_size}")
             self._honoured = True
             return self._start
         if self._ask_range:

@@ -115,7 +115,9 @@ class Planner:
         for worker in self._schedule.workers.take_silent(now_sec):
             self._schedule.lose_worker(worker, now_sec, commands)
         for job in list(self._schedule.jobs.values()):
-            if now_sec - job.progress_sec > job.silence_sec + HUNG_JOB_GRACE_SEC:
+            silent_sec = now_sec - job.progress_sec
+            # Its chunk may just have moved for the sake of another of its ranges.
+            if job.job_id in self._schedule.jobs and silent_sec > job.silence_sec + HUNG_JOB_GRACE_SEC:
                 self._schedule.break_lease(job.chunk, now_sec, commands, "worker does not report")
         for chunk in list(self._schedule.chunks.values()):
             if chunk.verifying_sec is not None and now_sec - chunk.verifying_sec > VERDICT_SEC:
@@ -140,7 +142,7 @@ class Planner:
             return
         self._demand_seen_sec[session_id] = now_sec
         self._low_water_sec[session_id] = demand.low_water_mark_sec
-        self._schedule.accounts.session(session_id)
+        self._schedule.accounts.session(session_id).closed = False
         named = {item.chunk.chunk_id for item in demand.wanted}
         for chunk in self._schedule.of_session(session_id):
             if chunk.spec.chunk_id not in named:
@@ -156,6 +158,9 @@ class Planner:
         if chunk is not None and chunk.delivered_sec is not None:
             if now_sec - chunk.delivered_sec < REDELIVER_AFTER_SEC:
                 return
+            self._schedule.drop(chunk, commands)
+            chunk = None
+        if chunk is not None and not chunk.is_of(item.chunk):
             self._schedule.drop(chunk, commands)
             chunk = None
         if chunk is None:
@@ -201,9 +206,14 @@ class Planner:
     def _plan(self, now_sec: float, commands: list[Command]) -> None:
         waiting = [c for c in self._schedule.chunks.values() if c.delivered_sec is None]
         waiting.sort(key=lambda c: (c.deadline_sec, c.spec.sequence_num))
-        for chunk in waiting[: self.max_active_chunks]:
+        in_work = sum(1 for c in waiting if c.jobs)
+        for chunk in waiting:
+            # A chunk that waits for its replicas to recover holds nobody up.
             if chunk.retry_at_sec > now_sec:
                 continue
+            if not chunk.jobs and in_work >= self.max_active_chunks:
+                continue
+            was_idle = not chunk.jobs
             low_water_sec = self._low_water_sec.get(chunk.session_id, 0.0)
             urgent = chunk.deadline_sec - now_sec < low_water_sec
             while True:
@@ -221,11 +231,16 @@ class Planner:
                     self._retry_later(chunk, now_sec, commands)
                     break
                 if not self._schedule.start(chunk, choice, now_sec, commands):
-                    return
+                    break
+            in_work += was_idle and bool(chunk.jobs)
 
     def _retry_later(self, chunk: Wanted, now_sec: float, commands: list[Command]) -> None:
         """All replicas failed: wait, tell the viewer, then try all of them again."""
         chunk.rounds += 1
+        if chunk.lease_id and not chunk.bytes_by_node():
+            # With nothing to keep, the worker's room is better used by a chunk that can be had.
+            self._schedule.send(chunk, CloseChunk(lease_id=chunk.lease_id), commands)
+            self._schedule.release(chunk)
         length_sec = min(RETRY_MAX_SEC, RETRY_BASE_SEC * 2.0 ** (chunk.rounds - 1))
         length_sec *= 1 + RETRY_JITTER_RATIO * (2 * self._schedule.rng.random() - 1)
         chunk.retry_at_sec = now_sec + length_sec

@@ -5,7 +5,14 @@ No I/O, no clock, no randomness but the schedule's own `rng`.
 
 from __future__ import annotations
 
-from common.messages import ChunkFinished, DiscardRange, JobProgress, RangeFinished, Transfer
+from common.messages import (
+    ChunkFinished,
+    CloseChunk,
+    DiscardRange,
+    JobProgress,
+    RangeFinished,
+    Transfer,
+)
 from common.units import megabits_per_sec, short_node
 from scheduler import assignment
 from scheduler.commands import Announce, Command, PublishTransfer
@@ -21,6 +28,9 @@ def on_progress(
         job = schedule.jobs.get(progress.job_id)
         if job is None or job.chunk.worker_id != worker_id:
             continue
+        if progress.received_bytes > job.received_bytes:
+            # A prefix read through is a sign of life, too.
+            job.received_bytes, job.progress_sec = progress.received_bytes, now_sec
         until = min(progress.received_until_bytes, job.end)
         if until <= job.received_until:
             continue
@@ -72,10 +82,10 @@ def on_range(
             commands.append(
                 Announce(chunk.session_id, "recovered", f"{short_node(node.node_url)} is back")
             )
-        if chunk.complete:
-            chunk.verifying_sec = now_sec
     elif done.outcome != "cancelled":
         _on_failure(schedule, job, done, now_sec, commands)
+    if chunk.complete:
+        chunk.verifying_sec = now_sec
 
 
 def _on_failure(
@@ -113,16 +123,21 @@ def on_chunk(
         schedule.accounts.delivered(chunk.session_id, chunk.spec.size_bytes)
         schedule.release(chunk)
         return
+    part = done.corrupt_part if done.corrupt_part in chunk.parts else WHOLE
+    if part in chunk.parts and not chunk.parts[part].complete:
+        # Said twice: the bytes it speaks of were discarded already.
+        return
     chunk.verifying_sec = None
     schedule.accounts.corrupt(chunk.session_id)
-    part = done.corrupt_part if done.corrupt_part in chunk.parts else WHOLE
     found = chunk.next_suspect(part) if part in chunk.parts else None
     if found is None:
-        _start_over(schedule, chunk)
+        _start_over(schedule, chunk, commands)
         return
     suspect, certain = found
     if certain:
         schedule.nodes.node(suspect).offences += 1
+        # Whoever was suspected before may have been innocent.
+        chunk.suspects.clear()
     else:
         chunk.suspects.append(suspect)
     chunk.banned.add(suspect)
@@ -145,9 +160,10 @@ def on_chunk(
     )
 
 
-def _start_over(schedule: Schedule, chunk: Wanted) -> None:
+def _start_over(schedule: Schedule, chunk: Wanted, commands: list[Command]) -> None:
     """Every contributor was replaced and it still does not match: forget all bytes."""
     chunk.last_fault, chunk.last_detail = "integrity", "no combination of replicas matches"
     chunk.banned |= chunk.node_urls()
+    schedule.send(chunk, CloseChunk(lease_id=chunk.lease_id), commands)
     schedule.release(chunk)
     chunk.reset_parts()

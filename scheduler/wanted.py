@@ -30,6 +30,7 @@ class Job:
     progress_sec: float
     silence_sec: float
     cancelled: bool = False
+    received_bytes: int = 0
     measured_until: int = 0
     measured_sec: float | None = None
     rate_mbps: float | None = None
@@ -87,6 +88,10 @@ class Wanted:
     @property
     def key(self) -> tuple[str, str]:
         return (self.session_id, self.spec.chunk_id)
+
+    def is_of(self, spec: ChunkSpec) -> bool:
+        """Whether bytes held for this chunk are bytes of `spec` too; replicas may differ."""
+        return _identity(self.spec) == _identity(spec)
 
     @property
     def coded(self) -> bool:
@@ -154,3 +159,8 @@ class Wanted:
         if not left:
             return None
         return max(left, key=lambda node: shares[node]), len(shares) == 1
+
+
+def _identity(spec: ChunkSpec) -> tuple[object, ...]:
+    fragments = [(f.fragment_index, f.size_bytes, f.checksum_sha256) for f in spec.fragments]
+    return (spec.sequence_num, spec.size_bytes, spec.checksum_sha256, fragments)

@@ -17,4 +17,4 @@ def build() -> Service:
 
 
 if __name__ == "__main__":
-    sys.exit(serve("buffer", build))
+    sys.exit(serve("buffer", build, __doc__ or ""))

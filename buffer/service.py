@@ -22,6 +22,7 @@ from buffer.store import HeldChunk
 from common.config import Settings
 from common.endpoints import Endpoints, RoleLock
 from common.errors import ExitCode, VideoClientError
+from common.event_log import EventLog
 from common.manifest import MAX_CHUNK_BYTES, Manifest, parse_manifest
 from common.messages import (
     ChunkDelivery,
@@ -30,7 +31,6 @@ from common.messages import (
     CommandResult,
     Demand,
     KeepAlive,
-    LogEvent,
     PlayVideo,
     SchedulerStatus,
     SeekTo,
@@ -65,6 +65,7 @@ class BufferProcess:
         self._settings = settings
         self._run_dir = endpoints.run_dir
         self._events = self.service.publisher("buffer.events")
+        self._log = EventLog(self._events)
         self._requests = endpoints.address("scheduler.requests")
         self._deliver_to = endpoints.address("buffer.chunks")
         self._errands = Errands(
@@ -342,12 +343,7 @@ class BufferProcess:
 
     def _tell(self, session_id: str, tell: Tell) -> None:
         logger.info("%s session_id=%s", tell.text, session_id)
-        self._events.publish(
-            LogEvent(
-                at_unix_sec=time.time(), session_id=session_id, kind=tell.kind, text=tell.text
-            ),
-            key=None,
-        )
+        self._log.say(session_id, tell.kind, tell.text)
         session = self._sessions.get(session_id)
         if session is not None:
             self._publish_session(session)
@@ -368,7 +364,7 @@ class BufferProcess:
         now_sec = time.monotonic()
         live = [s for s in self._sessions.values() if not s.core.over]
         for session in live:
-            session.execute(session.core.stop(text="the stack stops"))
+            session.execute(session.core.break_off("the stack stops"))
         deadline_sec = now_sec + CLOSE_OUTPUTS_SEC
         for session in live:
             session.thread.join(max(0.0, deadline_sec - time.monotonic()))

@@ -69,6 +69,7 @@ class Session:
     _wanted: tuple[WantedChunk, ...] = ()
     _handed_until_sec: float = 0.0
     _in_output: int = 0
+    _in_output_before_seek: int = 0
     _closing: Outcome = ""
     _trouble: dict[str, ChunkTrouble] = field(default_factory=dict)
     _hopeful_sec: float = 0.0
@@ -128,12 +129,14 @@ class Session:
             return []
         if self.manifest.chunks[number].chunk_id != chunk.chunk_id or number in self.missing:
             return []
+        if number < self.store.position or number in self.store:
+            # Its duration must not move what plays already.
+            return []
         if measured:
             self.timeline.set_duration(number, chunk.duration_sec)
         else:
             chunk.duration_sec = self.timeline.duration_sec(number)
-        if not self.store.add(chunk):
-            return []
+        self.store.add(chunk)
         self.chunks_buffered += 1
         self._hopeful_sec = now_sec
         self._trouble.pop(chunk.chunk_id, None)
@@ -147,11 +150,14 @@ class Session:
         """The output has accepted a chunk (or a hole)."""
         self._in_output -= 1
         commands: list[Command] = []
+        # Neither a hole nor what the output had before a seek is the picture that is waited for.
+        awaited = number not in self.missing and self._in_output_before_seek == 0
+        self._in_output_before_seek = max(0, self._in_output_before_seek - 1)
         if number not in self.missing:
             self.chunks_played += 1
             if number in self.records:
                 self.records[number].played = True
-        if not self.closing and self.playback.state in ("startup", "seeking"):
+        if awaited and not self.closing and self.playback.state in ("startup", "seeking"):
             first = not self.playback.started
             self.playback.start(now_sec)
             if first:
@@ -205,12 +211,16 @@ class Session:
     def traffic(self, received_bytes: int, now_sec: float) -> None:
         """Note that bytes arrive, so that a slow network is not taken for a dead one."""
         if received_bytes > self._traffic_bytes:
-            self._traffic_bytes = received_bytes
             self._hopeful_sec = now_sec
+        # It falls when a range is lost or the scheduler starts anew.
+        self._traffic_bytes = received_bytes
 
     def pause(self, paused: bool, now_sec: float) -> list[Command]:
         """Pause or go on."""
-        if self.closing or not self.playback.pause(now_sec, paused):
+        if self.closing:
+            return []
+        self._advance(now_sec)
+        if not self.playback.pause(now_sec, paused):
             return []
         where = clock_text(self.playback.position_sec)
         text = f"paused at {where}" if paused else f"goes on at {where}"
@@ -220,7 +230,9 @@ class Session:
         """Move the playhead to a position, clamped to the film; the chunk that holds it is played from there."""
         position_sec = min(max(0.0, position_sec), self.timeline.end_sec)
         number = self.timeline.chunk_at(position_sec)
+        self._advance(now_sec)
         self.playback.seek(now_sec, position_sec)
+        self._in_output_before_seek = self._in_output
         if number < self.store.position:
             self.store.clear()
         self.store.move_to(number)
@@ -230,6 +242,10 @@ class Session:
     def stop(self, *, text: str = "stopped") -> list[Command]:
         """End at the viewer's wish."""
         return self._close("stopped", ExitCode.PLAYED, text)
+
+    def break_off(self, text: str) -> list[Command]:
+        """End before the film does, and nobody wished it."""
+        return self._fail(ExitCode.INTERNAL, text)
 
     def tick(self, now_sec: float) -> list[Command]:
         """Let time pass."""
@@ -247,18 +263,13 @@ class Session:
         commands: list[Command] = []
         stalls = self.playback.rebuffering_events
         was = self.playback.state
-        at_end = self.playback.advance(
-            now_sec,
-            limit_sec=self._handed_until_sec,
-            buffered_until_sec=self.buffered_until_sec,
-            ends_at_limit=self._nothing_left and self._in_output == 0,
-        )
+        at_end = self._advance(now_sec)
         if self.playback.rebuffering_events > stalls:
             where = clock_text(self.playback.position_sec)
             commands.append(Tell("rebuffering", f"rebuffering at {where}"))
         elif was == "rebuffering" and self.playback.state == "playing":
             commands.append(Tell("playing", "playback goes on"))
-        if at_end:
+        if at_end and self._in_output == 0:
             outcome: Outcome = "holes" if self.missing else "played"
             code = ExitCode.HOLES if self.missing else ExitCode.PLAYED
             text = f"played to the end with {len(self.missing)} chunks missing"
@@ -267,6 +278,18 @@ class Session:
         if verdict:
             return [*commands, *verdict]
         return [*commands, *self._hand_over(), *self._ask(now_sec, always=False)]
+
+    def _advance(self, now_sec: float) -> bool:
+        """Move the playhead; True when it is at the end of the film."""
+        at_end = self.playback.advance(
+            now_sec,
+            limit_sec=self._handed_until_sec,
+            buffered_until_sec=self.buffered_until_sec,
+            ends_at_limit=self._nothing_left,
+        )
+        # Behind a hole at the end the playhead waits for nothing.
+        waits = self.playback.state in ("startup", "seeking", "rebuffering")
+        return at_end or (waits and self._nothing_left)
 
     @property
     def _nothing_left(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -15,7 +14,7 @@ from typing import Any
 
 from client.smart_client import PlayOptions, SmartClient
 from client.stdout import StdoutPipe
-from client.terminal import Screen, closing_text, live_text
+from client.terminal import Screen, closing_text, live_text, mute, open_closed_streams
 from common.config import Settings, load_settings
 from common.errors import ConfigError, ExitCode, VideoClientError
 from common.log import configure_logging
@@ -125,6 +124,9 @@ class Run:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._interrupt)
+        # Under nohup the end of the terminal is to be ignored.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, self._interrupt)
         self._playing = playing = asyncio.create_task(
             self.client.play_video(self.arguments.video_id, self._options())
         )
@@ -239,8 +241,10 @@ class Run:
             )
 
     def _json(self, line: dict[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):
+        try:
             print(json.dumps(line, allow_nan=False), flush=True)
+        except OSError:
+            mute(sys.stdout)
 
 
 def list_videos(settings: Settings) -> int:
@@ -260,6 +264,7 @@ def list_videos(settings: Settings) -> int:
 def main(argv: list[str] | None = None, *, command_sec: float | None = None) -> int:
     """Run the command line; return the exit code. Errors are said on stderr."""
     command_sec = command_sec or time.monotonic()
+    open_closed_streams()
     configure_logging("main", level=os.environ.get("VSTACK_LOG_LEVEL") or "CRITICAL")
     arguments = parser().parse_args(argv)
     try:

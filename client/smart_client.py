@@ -35,10 +35,12 @@ from common.status import StatusModel
 
 logger = logging.getLogger(__name__)
 
-# A viewer that vanishes without a word must not keep a standing stack fetching.
+# A viewer that vanishes without a word must not keep a standing stack fetching, nor be kept waiting by one that vanishes.
 OWNER_LEASE_SEC = 10.0
 # Processes of a private stack start within a second or two, on a busy machine within several.
 ANSWER_SEC = 30.0
+# Whoever is about to end a session waits this long for a buffer process that may be gone.
+STOP_ANSWER_SEC = 3.0
 # The scheduler's last figures arrive within one of its publishing intervals.
 LAST_FIGURES_SEC = 1.0
 WATCH_SEC = 0.5
@@ -96,6 +98,7 @@ class SmartClient:
         self._watch: asyncio.Task[None] | None = None
         self._reachable = False
         self._figures_unix_sec = 0.0
+        self._heard_statuses = 0
         self.network_monitor = NetworkView(self._read)
         self.scheduler = SchedulerView(self._read)
         self.buffer_manager = BufferView(self._read)
@@ -146,10 +149,10 @@ class SmartClient:
 
     async def stop(self) -> None:
         """End the session and everything that was started; idempotent."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
-            self._watch = None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
         if self._link is not None:
             session = self._session()
             if self.session_id and (session is None or not session.outcome):
@@ -181,7 +184,7 @@ class SmartClient:
     async def end_session(self) -> bool:
         """Stop playing; `play_video` then returns."""
         return await self._control(
-            StopSession(command_id=_new_id(), session_id=self.session_id or "-")
+            StopSession(command_id=_new_id(), session_id=self.session_id or "-"), STOP_ANSWER_SEC
         )
 
     # ------------------------------------------------------------ status
@@ -261,16 +264,39 @@ class SmartClient:
                 logger.debug("message after the loop's end dropped")
 
         self._link = StackLink(endpoints, changed=deliver)
-        if self._stack is not None:
-            self._watch = asyncio.create_task(self._watch_stack(self._stack))
+        self._watch = asyncio.create_task(self._watch_over())
 
     def _heard(self, msg: object) -> None:
         if self._changed is not None:
             self._changed.set()
         if isinstance(msg, SchedulerStatus):
             self._figures_unix_sec = msg.published_unix_sec
+        elif isinstance(msg, SessionStatus) and msg.session_id == self.session_id:
+            self._heard_statuses += 1
         if self._on_message is not None:
             self._on_message(msg)
+
+    async def _watch_over(self) -> None:
+        try:
+            if self._stack is not None:
+                await self._watch_stack(self._stack)
+            await asyncio.get_running_loop().create_future()
+        finally:
+            if self._watch is not None:
+                # The event loop ends without `stop`: asyncio.run cancels what still runs. Nothing may outlive it.
+                self._abandon()
+
+    def _abandon(self) -> None:
+        """Close everything without a loop to wait in; the last figures stay readable."""
+        self._watch = None
+        self._keep_model()
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        if self._stack is not None:
+            self._stack.stop()
+            self._stack = None
+        self._catalog.close()
 
     async def _watch_stack(self, stack: PrivateStack) -> None:
         while stack.failed is None:
@@ -329,35 +355,41 @@ class SmartClient:
             error.exit_code = ExitCode(result.exit_code)
             raise error
 
-    async def _ask(self, command: Any) -> CommandResult:
+    async def _ask(self, command: Any, limit_sec: float = ANSWER_SEC) -> CommandResult:
         if self._link is None:
             raise StackError("no stack is running")
         answer = asyncio.wrap_future(self._link.ask(command))
-        deadline_sec = time.monotonic() + ANSWER_SEC
+        deadline_sec = time.monotonic() + limit_sec
         while time.monotonic() < deadline_sec:
             done, _ = await asyncio.wait({answer}, timeout=WATCH_SEC)
             if done:
                 return answer.result()
             if self._stack is not None and self._stack.failed:
                 raise StackError(self._stack.failed)
-        raise StackError(f"the buffer process did not answer within {ANSWER_SEC:g} s")
+        raise StackError(f"the buffer process did not answer within {limit_sec:g} s")
 
-    async def _control(self, command: Any) -> bool:
+    async def _control(self, command: Any, limit_sec: float = ANSWER_SEC) -> bool:
         try:
-            return (await self._ask(command)).ok
+            return (await self._ask(command, limit_sec)).ok
         except VideoClientError as error:
             logger.error("%s", error)
             return False
 
     async def _until_over(self) -> SessionStatus:
-        while True:
+        silent_sec = 0.0
+        while silent_sec < OWNER_LEASE_SEC:
             if self._stack is not None and self._stack.failed:
                 raise StackError(self._stack.failed)
             session = self._session()
             if session is not None and session.outcome:
                 await self._last_figures()
                 return session
+            heard, asked_sec = self._heard_statuses, time.monotonic()
             await self._next_change(WATCH_SEC)
+            # Counted in small steps: a viewer that was suspended has not waited all the time.
+            waited_sec = min(WATCH_SEC, time.monotonic() - asked_sec)
+            silent_sec = silent_sec + waited_sec if heard == self._heard_statuses else 0.0
+        raise StackError("the buffer process is gone, or has forgotten the session")
 
     async def _last_figures(self) -> None:
         """Wait for the scheduler's snapshot taken after the session's end."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import Any, TextIO
 
 from common.messages import SessionStatus
@@ -92,6 +95,21 @@ def live_text(status: SessionStatus, rate_mbps: float, nodes: list[str]) -> str:
     )
 
 
+def open_closed_streams() -> None:
+    """Give output and errors somewhere to go when the command was started without them."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # Open until the process ends, as the real ones are.
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
+def mute(stream: TextIO) -> None:
+    """Let a stream whose reader has left swallow everything, what it still holds at exit included."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 class Screen:
     """Writes for people: a line that renews itself on a terminal, plain lines elsewhere."""
 
@@ -118,8 +136,11 @@ class Screen:
             return
         if self._live is not None:
             self._live.console.print(text, markup=False)
-        else:
+            return
+        try:
             print(text, file=self._stream, flush=True)
+        except OSError:
+            mute(self._stream)
 
     def show(self, text: str) -> None:
         """Renew the live line; nothing happens without a terminal."""

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from cluster.chunk_store import CHUNK_ID, ChunkConflictError, ChunkStore, StoreFullError
 from cluster.connection import Connection, DeadlineError, HaltedError, PeerGoneError
 from cluster.exchange import Exchange, NodeParts, TruncatedError
-from cluster.http1 import UNSATISFIABLE, BadRequestError, ByteRange, parse_head, parse_range
-from cluster.http1 import response_head as _response_head
+from cluster.http1 import (
+    UNSATISFIABLE,
+    BadRequestError,
+    ByteRange,
+    parse_head,
+    parse_range,
+    response_head as _response_head,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -82,7 +82,14 @@ class Catalog:
                 )
                 for row in rows
             ]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise CatalogError(
                 f"metadata service {self._base}: /videos is not the list we know", fault="invalid"
             ) from error

@@ -10,6 +10,7 @@ annotation, so a handler never meets a wrong type. Supported annotations: str, i
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -24,6 +25,8 @@ PROTOCOL_VERSION = 1
 # A demand for an hour of short chunks or the chunk map of a ten-hour film stays below this; anything larger is
 # an accident or an attack.
 MAX_BODY_BYTES = 8 * 1024 * 1024
+# Of a wrong value this much is enough to recognise it.
+MAX_SHOWN_CHARS = 80
 
 T = TypeVar("T")
 _Reader = Callable[[Any, str], Any]
@@ -85,9 +88,11 @@ def decode(frames: list[bytes]) -> Any:
         body = msgpack.unpackb(frames[1])
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         raise ProtocolError(f"{tag}: not msgpack: {error}") from error
-    if not isinstance(body, dict) or body.get("v") != PROTOCOL_VERSION:
-        found = body.get("v") if isinstance(body, dict) else type(body).__name__
-        raise ProtocolError(f"{tag}: protocol version {found!r}, expected {PROTOCOL_VERSION}")
+    version = body.get("v") if isinstance(body, dict) else None
+    if type(version) is not int or version != PROTOCOL_VERSION:
+        raise ProtocolError(
+            f"{tag}: protocol version {_shown(version)}, expected {PROTOCOL_VERSION}"
+        )
     return _reader(cls)(body.get("m"), tag)
 
 
@@ -156,7 +161,7 @@ def _reader_for(hint: Any) -> _Reader:
 
         def read_literal(raw: Any, where: str) -> Any:
             if raw not in arguments:
-                raise ProtocolError(f"{where}: {raw!r} is none of {', '.join(arguments)}")
+                raise ProtocolError(f"{where}: {_shown(raw)} is none of {', '.join(arguments)}")
             return raw
 
         return read_literal
@@ -172,7 +177,16 @@ def _reader_for(hint: Any) -> _Reader:
 def _read_float(raw: Any, where: str) -> float:
     if type(raw) not in (float, int):
         raise ProtocolError(f"{where}: expected float, got {type(raw).__name__}")
+    if not math.isfinite(raw):
+        # Comparisons with it would be false in both directions.
+        raise ProtocolError(f"{where}: {raw} is no number")
     return float(raw)
+
+
+def _shown(raw: Any) -> str:
+    """Return what a log can bear of something a peer sent."""
+    text = repr(raw)
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}..."
 
 
 def _read_exact(raw: Any, where: str, kind: type) -> Any:

@@ -6,7 +6,6 @@ Every setting has a name, an environment variable, a range and a reason. Built o
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -165,6 +164,6 @@ def _convert(spec: dataclasses.Field[Any], raw: Any, shown_name: str) -> Any:
         converted = kind(raw)
     except (TypeError, ValueError):
         raise ConfigError(f"{shown_name}: {raw!r} is not {what} of {low:g} to {high:g}") from None
-    if not math.isfinite(converted) or not low <= converted <= high:
+    if not low <= converted <= high:  # false for nan, too
         raise ConfigError(f"{shown_name}: {raw!r} is not {what} of {low:g} to {high:g}")
     return converted

@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,9 @@ Role = Literal["monitor", "scheduler", "buffer", "dashboard"]
 # A UNIX socket's path may have 107 bytes; the longest name below the run directory is a worker's inbox.
 MAX_RUN_DIR_BYTES = 107 - len("/worker.") - 48 - len(".jobs")
 _PRIVATE_PREFIX = "run-"
+# Whoever asks `is_running` holds the lock for an instant: not every holder is another process of the role.
+_LOCK_PATIENCE_SEC = 0.3
+_LOCK_RETRY_SEC = 0.01
 # A private stack holds its locks within seconds of its directory's making.
 _ABANDONED_SEC = 60.0
 
@@ -100,14 +104,25 @@ class RoleLock:
 
     def __init__(self, run_dir: Path, role: Role) -> None:
         self._path = run_dir / f"{role}.lock"
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            os.close(self._fd)
-            raise StackError(f"another {role} runs in {run_dir} already") from error
+            raise StackError(f"{self._path} cannot be made: {error.strerror}") from error
+        deadline_sec = time.monotonic() + _LOCK_PATIENCE_SEC
+        while not self._take():
+            if time.monotonic() > deadline_sec:
+                os.close(self._fd)
+                raise StackError(f"another {role} runs in {run_dir} already")
+            threading.Event().wait(_LOCK_RETRY_SEC)
         os.truncate(self._fd, 0)
         os.write(self._fd, f"{os.getpid()}\n".encode())
+
+    def _take(self) -> bool:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
 
     def release(self) -> None:
         """Let go; the file stays, an unlocked one means nothing."""
@@ -167,12 +182,15 @@ class Endpoints:
     def __post_init__(self) -> None:
         if self.tcp_base is None:
             return
-        parts = urlsplit(self.tcp_base)
         try:
-            loopback = ipaddress.ip_address(parts.hostname or "").is_loopback
+            parts = urlsplit(self.tcp_base)
+            port = parts.port or 0
+        except ValueError as error:
+            raise ConfigError(f"VSTACK_TCP_BASE: {self.tcp_base!r}: {error}") from error
+        try:
+            loopback = ipaddress.IPv4Address(parts.hostname or "").is_loopback
         except ValueError:
             loopback = parts.hostname == "localhost"
-        port = parts.port or 0
         if parts.scheme != "tcp" or not 1024 <= port <= 65535 - len(CHANNELS):
             raise ConfigError(
                 f"VSTACK_TCP_BASE: {self.tcp_base!r} is not tcp://HOST:PORT with a port of "
@@ -180,7 +198,7 @@ class Endpoints:
             )
         if not loopback:
             raise ConfigError(
-                f"VSTACK_TCP_BASE: {parts.hostname} is not a loopback address; messages are neither "
+                f"VSTACK_TCP_BASE: {parts.hostname} is not an IPv4 loopback address; messages are neither "
                 "encrypted nor authenticated, so other hosts are refused"
             )
 

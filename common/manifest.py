@@ -41,7 +41,9 @@ def check_node_url(url: str) -> str:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or parts.query or parts.fragment or parts.username or len(url) > 1024:
+    # urlsplit overlooks line breaks; a name and password would be sent to whoever the manifest names.
+    odd = any(c.isspace() or not c.isprintable() for c in url) or len(url) > 1024
+    if not usable or odd or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError(f"{url[:120]!r} is no http(s) URL of a node")
     return url.rstrip("/")
 

@@ -238,6 +238,13 @@ class LogEvent:
     text: str
 
 
+@message("events")
+class RecentEvents:
+    """What one process has said lately, for who joins late; snapshot (any PUB -> dashboard)."""
+
+    events: tuple[LogEvent, ...]
+
+
 # ---------------------------------------------------------------- sessions and playback
 
 

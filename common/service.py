@@ -13,6 +13,7 @@ import logging
 import os
 import queue
 import signal
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -55,6 +56,9 @@ class Service:
         os.set_blocking(self._wake_write, False)
         self._poller.register(self._wake_read, zmq.POLLIN)
         self._stopping = False
+        self._closed = False
+        # Re-entrant: a signal handler may stop the loop while its own thread closes it.
+        self._wake_lock = threading.RLock()
         self._parent_pid = os.getppid()
         if watch_parent is None:
             watch_parent = os.environ.get("VSTACK_WATCH_PARENT") == "1"
@@ -198,8 +202,10 @@ class Service:
         self._wake()
 
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError, OSError):
-            os.write(self._wake_write, b"\0")
+        # Once closed, the number of the descriptor may be somebody else's.
+        with self._wake_lock, contextlib.suppress(OSError):
+            if not self._closed:
+                os.write(self._wake_write, b"\0")
 
     def _check_parent(self) -> None:
         if os.getppid() != self._parent_pid:
@@ -262,7 +268,9 @@ class Service:
         return max(0, min(1000, int((self._timers[0][0] - time.monotonic()) * 1000) + 1))
 
     def close(self) -> None:
-        """Run the closing actions, close all sockets and end the context."""
+        """Run the closing actions, close all sockets and end the context; idempotent."""
+        if self._closed:
+            return
         for action in reversed(self._closing):
             self._guard(action)
         self._closing.clear()
@@ -273,6 +281,7 @@ class Service:
         self._readers.clear()
         self._pushes.clear()
         self.context.term()
-        for fd in (self._wake_read, self._wake_write):
-            with contextlib.suppress(OSError):
-                os.close(fd)
+        with self._wake_lock:
+            self._closed = True
+            os.close(self._wake_read)
+            os.close(self._wake_write)

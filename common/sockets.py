@@ -109,6 +109,10 @@ class Publisher:
             self._last[(codec.tag_of(msg), key)] = frames
         self.socket.send_multipart(frames)
 
+    def keep(self, msg: object, key: str = "") -> None:
+        """Replay a message to new subscribers without sending it now."""
+        self._last[(codec.tag_of(msg), key)] = codec.encode(msg)
+
     def forget(self, msg_type: type, key: str) -> None:
         """Stop replaying what was last published under `key`."""
         self._last.pop((codec.tag_of(msg_type), key), None)

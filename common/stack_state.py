@@ -17,13 +17,16 @@ from common.messages import (
     NodeLoad,
     NodeScore,
     NodeScores,
+    RecentEvents,
     SchedulerStatus,
     SessionStatus,
     SessionTraffic,
     Transfer,
 )
 
-Folded = NodeScores | SchedulerStatus | Transfer | LogEvent | SessionStatus | ChunkMap
+Folded = (
+    NodeScores | SchedulerStatus | Transfer | LogEvent | RecentEvents | SessionStatus | ChunkMap
+)
 Json = dict[str, Any]
 
 MAX_EVENTS = 500
@@ -134,9 +137,21 @@ class StackState:
                 outcomes = self._node_evidence(msg.node_url).outcomes
                 outcomes[msg.outcome] = outcomes.get(msg.outcome, 0) + 1
             case LogEvent():
-                self._event_id += 1
-                event = dataclasses.asdict(msg) | {"text": msg.text[:MAX_EVENT_TEXT]}
-                self.events.append({"id": self._event_id, **event})
+                self._note_event(msg)
+            case RecentEvents():
+                self._note_missed(msg.events)
+
+    def _note_event(self, event: LogEvent) -> None:
+        self._event_id += 1
+        plain = dataclasses.asdict(event) | {"text": event.text[:MAX_EVENT_TEXT]}
+        self.events.append({"id": self._event_id, **plain})
+
+    def _note_missed(self, events: tuple[LogEvent, ...]) -> None:
+        """Take the events that came before we listened, those we know left out."""
+        known = {(e["at_unix_sec"], e["text"]) for e in self.events}
+        for event in events[-MAX_EVENTS:]:
+            if (event.at_unix_sec, event.text[:MAX_EVENT_TEXT]) not in known:
+                self._note_event(event)
 
     def abandon_sessions(self) -> None:
         """Take every session for over and all work for ended: the process that served them is gone.

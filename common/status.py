@@ -49,7 +49,7 @@ class StatusModel(StackState):
             "current_position": s.current_sequence_num,
             "playback_started": started,
             "needs_more_chunks": record.live
-            and level_sec < s.target_buffer_sec
+            and level_sec < s.low_water_mark_sec
             and not everything_taken,
             "can_start_playback": started or level_sec > 0,
             "is_healthy": state in ("healthy", "full"),
@@ -84,7 +84,8 @@ class StatusModel(StackState):
         """Return the keys of `ChunkScheduler.get_statistics()`.
 
         A download is a chunk: `downloads_per_node` counts those whose bytes came mostly from the
-        node. `success_rate` is 1 before the first download.
+        node. `failed_downloads` counts attempts; `success_rate` is the share of attempts that brought a
+        chunk, 1 before the first.
         """
         record = self._find(session_id)
         traffic = record.traffic
@@ -95,7 +96,7 @@ class StatusModel(StackState):
             "total_downloads": total,
             "failed_downloads": failed,
             "failover_count": traffic.failover_count if traffic else 0,
-            "success_rate": max(0.0, 1 - failed / total) if total else 1.0,
+            "success_rate": total / (total + failed) if total + failed else 1.0,
             "active_downloads": traffic.active_downloads if traffic and record.live else 0,
             "received_bytes": traffic.received_bytes if traffic else 0,
             "needed_bytes": traffic.needed_bytes if traffic else 0,

@@ -7,8 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import Future, TimeoutError as FutureTimeoutError
 from typing import Any
 
 from common.endpoints import Endpoints, find_run_dir, is_running
@@ -17,6 +16,7 @@ from common.messages import (
     CommandResult,
     LogEvent,
     NodeScores,
+    RecentEvents,
     SchedulerStatus,
     SessionStatus,
     Transfer,
@@ -28,7 +28,15 @@ from dashboard.feed import Feed, StackSight
 logger = logging.getLogger(__name__)
 
 _TICK_SEC = 1.0
-_FOLDED = (NodeScores, SchedulerStatus, Transfer, LogEvent, SessionStatus, ChunkMap)
+_FOLDED = (
+    NodeScores,
+    SchedulerStatus,
+    Transfer,
+    LogEvent,
+    RecentEvents,
+    SessionStatus,
+    ChunkMap,
+)
 
 
 class NewestStack:

@@ -17,4 +17,4 @@ def build() -> Service:
 
 
 if __name__ == "__main__":
-    sys.exit(serve("scheduler", build))
+    sys.exit(serve("scheduler", build, __doc__ or ""))

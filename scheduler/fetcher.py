@@ -12,10 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from common.messages import RangeOutcome, Replica
 
@@ -25,6 +28,9 @@ READ_BYTES = 64 * 1024
 POOL_CONNECTIONS = 64
 POOL_SIZE = 8
 MIN_CONNECT_SEC = 1.0
+# The head of an answer comes in one piece. A timeout bounds each wait, so that one sent byte by byte would keep a read
+# for ever: it is given up after this many silences.
+HEAD_SILENCES = 2.0
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 Sink = Callable[[int, bytes], None]
@@ -53,11 +59,44 @@ class _Stop(Exception):
         self.detail = detail
 
 
+_running = threading.local()
+
+
+class _KnownConnection(HTTPConnection):
+    """A connection that tells the read of its thread which socket to shut."""
+
+    def connect(self) -> None:
+        super().connect()
+        _running.read.enter(self.sock)
+
+    def request(self, *arguments: Any, **named: Any) -> None:
+        _running.read.enter(self.sock)
+        super().request(*arguments, **named)
+
+
+class _KnownTlsConnection(_KnownConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _KnownPool(HTTPConnectionPool):
+    ConnectionCls = _KnownConnection
+
+
+class _KnownTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _KnownTlsConnection
+
+
+class _KnownAdapter(HTTPAdapter):
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, **named)
+        self.poolmanager.pool_classes_by_scheme = {"http": _KnownPool, "https": _KnownTlsPool}
+
+
 def new_http_session() -> requests.Session:
     """Return a session for nodes: kept connections, no retries, no redirects, nothing from the environment."""
     session = requests.Session()
     session.trust_env = False
-    adapter = HTTPAdapter(POOL_CONNECTIONS, POOL_SIZE, max_retries=0)
+    adapter = _KnownAdapter(POOL_CONNECTIONS, POOL_SIZE, max_retries=0)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     session.headers.clear()
@@ -91,7 +130,10 @@ class RangeRead:
         self._ask_range = accepts_ranges is not False
         self._sink = sink
         self._cancelled = threading.Event()
-        self._response: requests.Response | None = None
+        self._sock: socket.socket | None = None
+        self._begun_sec: float | None = None
+        self._head_came = False
+        self._overdue = False
         self._until = start
         self._received = 0
         self._honoured: bool | None = None
@@ -101,13 +143,35 @@ class RangeRead:
     def cancel(self) -> None:
         """Make `run` return soon with what it has; callable from any thread."""
         self._cancelled.set()
-        response = self._response
-        if response is not None:
-            _shut(response)
+        self._shut()
+
+    def cut_if_overdue(self, now_sec: float) -> None:
+        """Give up an answer whose head does not come to its end; callable from any thread."""
+        begun_sec = self._begun_sec
+        if begun_sec is None or self._head_came or self._overdue:
+            return
+        limit_sec = max(MIN_CONNECT_SEC, self._silence_sec) + HEAD_SILENCES * self._silence_sec
+        if now_sec - begun_sec > limit_sec:
+            self._overdue = True
+            self._shut()
+
+    def enter(self, sock: socket.socket | None) -> None:
+        """Note the socket this read waits on (None: not connected yet), unless it shall not."""
+        self._sock = sock
+        if self._cancelled.is_set() or self._overdue:
+            raise OSError("given up")
+
+    def _shut(self) -> None:
+        """Wake a reader blocked on the socket and make the connection unusable."""
+        sock = self._sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def run(self) -> RangeResult:
         """Read until done, cancelled or failed; never raises for what the network does."""
-        begun_sec = time.monotonic()
+        begun_sec = self._begun_sec = time.monotonic()
+        _running.read = self
         outcome: RangeOutcome = "complete"
         detail = ""
         try:
@@ -118,6 +182,11 @@ class RangeRead:
             outcome, detail = _classify(error, got_bytes=self._received > 0)
         except ValueError as error:
             outcome, detail = "malformed", f"answer cannot be read: {error}"
+        finally:
+            # The thread lives on; what the read holds, the chunk's bytes among it, need not.
+            _running.read = self._sock = None
+        if outcome != "complete" and self._overdue:
+            outcome, detail = "silent", "does not finish the head of its answer"
         if outcome != "complete" and self._cancelled.is_set():
             outcome, detail = "cancelled", ""
         return RangeResult(
@@ -143,15 +212,16 @@ class RangeRead:
             allow_redirects=False,
             timeout=(max(MIN_CONNECT_SEC, self._silence_sec), self._silence_sec),
         ) as response:
-            self._response = response
-            if self._cancelled.is_set():
+            self._head_came = True
+            if self._cancelled.is_set() or self._overdue:
+                # A head cut short passes for a complete one.
                 raise _Stop("cancelled")
             self._first_byte_sec = time.monotonic() - begun_sec
             position = self._check_head(response)
             self._read_body(response, position)
             if not self._body_is_over(response):
                 # What remains is not wanted; the connection cannot be used again.
-                _shut(response)
+                self._shut()
 
     def _check_head(self, response: requests.Response) -> int:
         """Return the part offset at which the body starts; raise _Stop for an answer that is none."""
@@ -200,19 +270,6 @@ class RangeRead:
 
     def _body_is_over(self, response: requests.Response) -> bool:
         return response.raw.length_remaining == 0
-
-
-def _shut(response: requests.Response) -> None:
-    """Wake a reader blocked on the response's socket and make its connection unusable."""
-    connection = getattr(response.raw, "connection", None) or getattr(
-        response.raw, "_connection", None
-    )
-    sock = getattr(connection, "sock", None)
-    if isinstance(sock, socket.socket):
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-    else:
-        response.raw.close()
 
 
 def _classify(error: Exception, *, got_bytes: bool) -> tuple[RangeOutcome, str]:

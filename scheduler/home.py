@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -100,8 +101,14 @@ class ChunkHome:
             return tuple(self._assemblies)
 
     def progress(self, *, only_new: bool) -> tuple[JobProgress, ...]:
-        """Return the running ranges, or those with bytes since the last call with `only_new`."""
+        """Return the running ranges, or those with bytes since the last call with `only_new`.
+
+        Asked several times a second, it also ends the reads that no timeout ends.
+        """
+        now_sec = time.monotonic()
         with self._lock:
+            for _, read in self._reads.values():
+                read.cut_if_overdue(now_sec)
             found = []
             for job_id, until in self._progress.items():
                 if not only_new:

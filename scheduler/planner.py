@@ -117,7 +117,10 @@ class Planner:
         for job in list(self._schedule.jobs.values()):
             silent_sec = now_sec - job.progress_sec
             # Its chunk may just have moved for the sake of another of its ranges.
-            if job.job_id in self._schedule.jobs and silent_sec > job.silence_sec + HUNG_JOB_GRACE_SEC:
+            if (
+                job.job_id in self._schedule.jobs
+                and silent_sec > job.silence_sec + HUNG_JOB_GRACE_SEC
+            ):
                 self._schedule.break_lease(job.chunk, now_sec, commands, "worker does not report")
         for chunk in list(self._schedule.chunks.values()):
             if chunk.verifying_sec is not None and now_sec - chunk.verifying_sec > VERDICT_SEC:

@@ -12,11 +12,11 @@ from common import sockets
 from common.clock import Clock, MonotonicClock
 from common.config import Settings
 from common.endpoints import Endpoints, RoleLock
+from common.event_log import EventLog
 from common.messages import (
     ChunkFinished,
     Demand,
     InFlight,
-    LogEvent,
     NodeLoad,
     NodeScores,
     RangeFinished,
@@ -63,6 +63,7 @@ class SchedulerProcess:
         self.service = Service(endpoints)
         self._commands_address = endpoints.address("buffer.commands")
         self._events = self.service.publisher("scheduler.events")
+        self._log = EventLog(self._events)
         self.service.pull(endpoints.address("scheduler.requests"), {Demand: self._handle})
         self.service.pull(
             endpoints.address("scheduler.reports"),
@@ -96,15 +97,7 @@ class SchedulerProcess:
                     self._events.publish(command.msg, key=None)
                 case Announce():
                     logger.info("%s session_id=%s", command.text, command.session_id)
-                    self._events.publish(
-                        LogEvent(
-                            at_unix_sec=time.time(),
-                            session_id=command.session_id,
-                            kind=command.kind,
-                            text=command.text,
-                        ),
-                        key=None,
-                    )
+                    self._log.say(command.session_id, command.kind, command.text)
                 case ForgetWorker():
                     self.service.forget_push(command.jobs_endpoint)
                     sockets.unlink_ipc(command.jobs_endpoint)

@@ -111,4 +111,4 @@ def build() -> Service:
 
 
 if __name__ == "__main__":
-    sys.exit(serve("worker", build))
+    sys.exit(serve("worker", build, __doc__ or ""))

@@ -217,7 +217,7 @@ def test_second_monitor_is_refused(start: Start, stack: Stack) -> None:
         ({"PING_INTERVAL": "0"}, "PING_INTERVAL: '0' is not a number of 0.1 to 3600"),
         ({"HISTORY_SIZE": "ten"}, "HISTORY_SIZE: 'ten' is not a whole number of 1 to 10000"),
         ({"VSTACK_RUN_DIR": "/tmp/" + "x" * 100}, "too long for UNIX sockets"),
-        ({"VSTACK_TCP_BASE": "tcp://8.8.8.8:5000"}, "not a loopback address"),
+        ({"VSTACK_TCP_BASE": "tcp://8.8.8.8:5000"}, "not an IPv4 loopback address"),
     ],
 )
 def test_wrong_setting_is_told_with_its_exit_code(

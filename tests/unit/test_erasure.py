@@ -5,8 +5,7 @@ from itertools import combinations
 from operator import xor
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from scheduler.erasure import decode_fragments, encode_fragments, fragment_length
 

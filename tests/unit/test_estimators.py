@@ -1,8 +1,7 @@
 """The running estimates, with numbers worked out by hand."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from common.estimators import Goodput, PeakLatency, Reliability, RoundTrip, node_score
 

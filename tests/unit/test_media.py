@@ -11,8 +11,7 @@ from tempfile import TemporaryDirectory
 
 import av
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from buffer.media import MediaError, TimelineRemuxer, probe_chunk
 from cluster.ingest import cut_video

@@ -123,7 +123,7 @@ def test_no_more_chunks_are_needed_once_all_were_taken() -> None:
 
 
 def test_success_rate_counts_failed_downloads() -> None:
-    assert folded(a_session(), scheduler_status()).scheduler_statistics()["success_rate"] == 0.75
+    assert folded(a_session(), scheduler_status()).scheduler_statistics()["success_rate"] == 0.8
 
 
 def test_traffic_known_before_its_session_is_not_lost() -> None:

@@ -1,0 +1,453 @@
+"""The planner when all goes well: order, limits, delivery, sessions and workers that come and go."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.messages import (
+    CancelRange,
+    CloseChunk,
+    DiscardRange,
+    FetchRange,
+    OpenChunk,
+    Transfer,
+    WantedChunk,
+)
+from common.units import node_of
+from scheduler.commands import ForgetWorker, PublishTransfer
+from scheduler.planner import DEMAND_LEASE_SEC, REDELIVER_AFTER_SEC
+from tests.builders import MB, A, B, C, a_beat, a_chunk, a_coded_chunk, a_demand, a_score
+from tests.planner_rig import PlannerRig, announced, sent
+
+
+def a_rig(*workers: str, max_active_chunks: int = 4) -> PlannerRig:
+    """Return a planner that knows three equal nodes."""
+    rig = PlannerRig(*workers, max_active_chunks=max_active_chunks)
+    rig.know()
+    return rig
+
+
+# ---------------------------------------------------------------- order and limits
+
+
+def test_the_home_is_opened_before_its_first_range() -> None:
+    rig = a_rig()
+    made = rig.feed(a_demand(a_chunk()))
+    kinds = [type(c.msg) for c in made if hasattr(c, "jobs_endpoint") and hasattr(c, "msg")]
+    assert kinds == [OpenChunk, FetchRange]
+    assert rig.only_fetch().end_bytes == 2 * MB
+
+
+def test_most_urgent_chunk_goes_first_whatever_the_order_of_the_demand() -> None:
+    rig = a_rig()
+    late, soon = a_chunk(0, [A]), a_chunk(1, [A])
+    rig.feed(
+        a_demand(
+            WantedChunk(chunk=late, deadline_in_sec=20), WantedChunk(chunk=soon, deadline_in_sec=2)
+        )
+    )
+    assert rig.chunk_of(rig.only_fetch()) == soon.chunk_id
+
+
+def test_earlier_chunk_goes_first_when_both_are_due_at_once() -> None:
+    rig = a_rig()
+    first, second = a_chunk(0, [A]), a_chunk(1, [A])
+    rig.feed(a_demand(*(WantedChunk(chunk=c, deadline_in_sec=0) for c in (second, first))))
+    assert rig.chunk_of(rig.only_fetch()) == first.chunk_id
+
+
+def test_one_range_per_node() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(*(a_chunk(n) for n in range(4))))
+    assert sorted(rig.busy_nodes()) == [A, B, C]
+
+
+def test_a_free_node_takes_the_next_chunk_without_waiting_for_the_others() -> None:
+    rig = a_rig()
+    chunks = [a_chunk(n) for n in range(4)]
+    rig.feed(a_demand(*chunks))
+    done = rig.fetches(chunks[1])[0]
+    rig.end(done)
+    assert rig.chunk_of(rig.fetch(node_of(done.replica.url))) == chunks[3].chunk_id
+    assert len(rig.running) == 3
+
+
+def test_no_more_chunks_in_work_than_allowed() -> None:
+    rig = a_rig(max_active_chunks=2)
+    chunks = [a_chunk(n) for n in range(4)]
+    rig.feed(a_demand(*chunks))
+    assert {rig.chunk_of(f) for f in rig.running.values()} == {c.chunk_id for c in chunks[:2]}
+
+
+def test_chunks_of_two_sessions_share_the_limit() -> None:
+    rig = a_rig(max_active_chunks=1)
+    rig.feed(a_demand(a_chunk(0), due_sec=9))
+    rig.feed(a_demand(a_chunk(1), due_sec=1, session_id="s2"))
+    assert len({rig.chunk_of(f) for f in rig.running.values()}) == 1
+
+
+def test_deadlines_decide_between_sessions() -> None:
+    rig = a_rig(max_active_chunks=1)
+    rig.feed(a_demand(a_chunk(0), due_sec=9))
+    rig.feed(a_demand(a_chunk(1), due_sec=8, session_id="s2"))
+    rig.feed(a_demand(a_chunk(2), due_sec=1, session_id="s3"))
+    rig.end(rig.only_fetch())
+    rig.verdict(sent(rig.commands, FetchRange)[0])
+    assert rig.chunk_of(rig.only_fetch()) == a_chunk(2).chunk_id
+
+
+def test_chunks_are_spread_over_the_workers() -> None:
+    rig = a_rig("w1", "w2")
+    rig.feed(a_demand(a_chunk(0), a_chunk(1)))
+    assert sorted(owner for owner, _ in rig.leases.values()) == ["w1", "w2"]
+
+
+def test_a_chunk_waits_for_the_first_worker() -> None:
+    rig = PlannerRig()
+    rig.pass_time(0.1)
+    rig.feed(a_beat("w1", draining=True))
+    rig.beating.clear()
+    rig.know()
+    rig.feed(a_demand(a_chunk()))
+    assert rig.running == {}
+    rig.join("w2")
+    assert len(rig.running) == 1
+
+
+def test_a_full_worker_does_not_keep_a_chunk_with_a_home_from_going_on() -> None:
+    rig = a_rig()
+    rig.join("w1", slots=1)
+    has_home, has_none = a_chunk(0), a_chunk(1)
+    rig.feed(a_demand(has_home, has_none))
+    failing = rig.only_fetch()
+    rig.feed(
+        a_demand(
+            WantedChunk(chunk=has_none, deadline_in_sec=0),
+            WantedChunk(chunk=has_home, deadline_in_sec=10),
+        )
+    )
+    rig.end(failing, "broken", until=MB)
+    assert rig.only_fetch().start_bytes == MB
+
+
+def test_the_nearest_node_is_waited_for_at_the_very_start() -> None:
+    rig = PlannerRig()
+    rig.feed(a_demand(a_chunk()))
+    assert rig.running == {}
+    rig.pass_time(0.1)
+    rig.know(a_score(B, mbps=None, latency_ms=5))
+    assert rig.busy_nodes() == [B]
+
+
+def test_without_any_score_fetching_starts_all_the_same() -> None:
+    rig = PlannerRig()
+    rig.feed(a_demand(a_chunk()))
+    rig.pass_time(0.3)
+    assert len(rig.running) == 1
+
+
+# ---------------------------------------------------------------- delivery and demand
+
+
+def test_a_delivered_chunk_is_not_fetched_again_while_it_travels() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk()))
+    fetch = rig.only_fetch()
+    rig.end(fetch)
+    rig.verdict(fetch)
+    rig.pass_time(1)
+    rig.feed(a_demand(a_chunk()))
+    assert rig.running == {}
+
+
+def test_a_delivered_chunk_that_is_still_wanted_never_arrived() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk()))
+    fetch = rig.only_fetch()
+    rig.end(fetch)
+    rig.verdict(fetch)
+    for _ in range(4):
+        rig.pass_time(1)
+        rig.feed(a_demand(a_chunk()))
+    assert rig.now_sec - 100 > REDELIVER_AFTER_SEC
+    assert rig.only_fetch().start_bytes == 0
+
+
+def test_a_chunk_no_longer_wanted_is_closed_and_its_node_is_free() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk(0, [A])))
+    fetch = rig.only_fetch()
+    made = rig.feed(a_demand(a_chunk(1, [A])))
+    assert [c.lease_id for c in sent(made, CloseChunk)] == [fetch.lease_id]
+    assert rig.chunk_of(rig.fetch(A)) == a_chunk(1).chunk_id
+
+
+def test_a_closed_session_leaves_nothing() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk(0), a_chunk(1)))
+    made = rig.feed(a_demand(closed=True))
+    assert len(sent(made, CloseChunk)) == 2
+    assert (list(rig.planner.chunks), list(rig.planner.jobs)) == ([], [])
+    assert [node.active for node in rig.planner.nodes] == [0, 0, 0]
+
+
+def test_a_session_that_stops_asking_is_dropped() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk()))
+    rig.pass_time(DEMAND_LEASE_SEC + 0.1)
+    assert (rig.running, rig.leases) == ({}, {})
+    assert list(rig.planner.chunks) == []
+
+
+def test_a_session_that_asks_again_after_a_pause_keeps_its_account() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk()))
+    rig.pass_time(DEMAND_LEASE_SEC + 0.1)
+    rig.feed(a_demand(a_chunk()))
+    (account,) = rig.planner.accounts.all
+    assert not account.closed
+
+
+def test_a_chunk_whose_size_changed_starts_over() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk()))
+    rig.progress(rig.only_fetch(), MB)
+    rig.feed(a_demand(a_chunk(size_bytes=3 * MB)))
+    assert (rig.only_fetch().start_bytes, rig.only_fetch().end_bytes) == (0, 3 * MB)
+
+
+def test_fresh_replicas_keep_the_bytes_that_are_held() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk(0, [A])))
+    rig.progress(rig.only_fetch(), MB)
+    rig.feed(a_demand(a_chunk(0, [A, B])))
+    rig.end(rig.only_fetch(), "broken", until=MB)
+    assert (rig.busy_nodes(), rig.only_fetch().start_bytes) == ([B], MB)
+
+
+def test_an_ended_range_is_published_as_evidence() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk(0, [A])))
+    fetch = rig.only_fetch()
+    made = rig.end(fetch, first_byte_sec=0.1, duration_sec=1.1)
+    (published,) = (c.msg for c in made if isinstance(c, PublishTransfer))
+    assert published == Transfer(
+        node_url=A,
+        session_id="s1",
+        chunk_id=fetch.replica.url.rsplit("/", 1)[1],
+        outcome="complete",
+        size_bytes=2 * MB,
+        first_byte_sec=0.1,
+        busy_sec=pytest.approx(1.0),
+        goodput_mbps=pytest.approx(16.0),
+        range_honoured=True,
+    )
+
+
+def test_accounts_tell_received_from_needed_bytes() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk()))
+    rig.end(rig.only_fetch(), "silent", until=MB // 2)
+    fetch = rig.only_fetch()
+    rig.end(fetch, received_bytes=2 * MB)
+    rig.verdict(fetch)
+    (account,) = rig.planner.accounts.all
+    assert (account.received_bytes, account.needed_bytes) == (5 * MB // 2, 2 * MB)
+    assert (account.total_downloads, account.failed_downloads, account.failover_count) == (1, 1, 1)
+
+
+# ---------------------------------------------------------------- workers
+
+
+def test_a_silent_worker_loses_its_chunk_to_another() -> None:
+    rig = a_rig("w1", "w2")
+    rig.feed(a_demand(a_chunk()))
+    fetch = rig.only_fetch()
+    owner = rig.leases[fetch.lease_id][0]
+    rig.progress(fetch, MB)
+    rig.beating.discard(owner)
+    made = rig.pass_time(3.2)
+    rig.feed(a_demand(a_chunk()))
+    (opened,) = sent(made, OpenChunk)
+    (again,) = sent(made, FetchRange)
+    assert opened.lease_id == again.lease_id != fetch.lease_id
+    assert rig.leases[again.lease_id][0] != owner
+    assert again.start_bytes == 0, "the bytes went with the worker"
+    assert [c.jobs_endpoint for c in made if isinstance(c, ForgetWorker)] == [f"inproc://{owner}"]
+
+
+def test_a_draining_worker_gives_its_chunks_away_at_once() -> None:
+    rig = a_rig("w1", "w2")
+    rig.feed(a_demand(a_chunk()))
+    owner = rig.leases[rig.only_fetch().lease_id][0]
+    made = rig.feed(a_beat(owner, draining=True))
+    (again,) = sent(made, FetchRange)
+    assert rig.leases[again.lease_id][0] != owner
+
+
+def test_reports_of_a_lost_worker_change_nothing() -> None:
+    rig = a_rig("w1", "w2")
+    rig.feed(a_demand(a_chunk(0, [A])))
+    fetch = rig.only_fetch()
+    owner = rig.leases[fetch.lease_id][0]
+    rig.feed(a_beat(owner, draining=True))
+    rig.running.pop(fetch.job_id)
+    again = rig.only_fetch()
+    rig.end(fetch)
+    rig.verdict(fetch)
+    assert rig.state_of(a_chunk()).delivered_sec is None
+    assert rig.planner.nodes.node(A).active == 1
+    assert again.job_id in rig.running
+
+
+def test_leases_of_an_earlier_life_are_closed() -> None:
+    rig = a_rig()
+    made = rig.feed(a_beat("w9", leases=["old.1", "old.2"]))
+    assert [c.lease_id for c in sent(made, CloseChunk)] == ["old.1", "old.2"]
+
+
+def test_known_leases_are_left_alone() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk()))
+    assert sent(rig.beat(), CloseChunk) == []
+
+
+def test_two_planners_never_use_the_same_ids() -> None:
+    ids = set()
+    for seed in (1, 2):
+        rig = PlannerRig(seed=seed)
+        rig.know()
+        rig.feed(a_demand(a_chunk()))
+        ids.add(rig.only_fetch().job_id)
+    assert len(ids) == 2
+
+
+def test_a_worker_that_beats_but_never_reports_loses_the_chunk_once() -> None:
+    rig = a_rig("w1", "w2")
+    rig.feed(a_demand(a_coded_chunk()))
+    hung = {f.job_id for f in rig.running.values()}
+    made = []
+    for _ in range(5):
+        made += rig.pass_time(1)
+        rig.feed(a_demand(a_coded_chunk()))
+    assert hung.isdisjoint(rig.running)
+    assert len(announced(made, "worker")) == 1
+
+
+def test_a_prefix_read_through_is_a_sign_of_life() -> None:
+    # A node without Range sends from byte 0: nothing of use arrives for a long time.
+    rig = PlannerRig()
+    rig.know(a_score(A, accepts_ranges=False))
+    rig.feed(a_demand(a_chunk(0, [A])))
+    rig.end(rig.only_fetch(), "broken", until=int(1.9 * MB))
+    rig.pass_time(1)
+    rig.feed(a_demand(a_chunk(0, [A])))
+    fetch = rig.only_fetch()
+    assert fetch.start_bytes == int(1.9 * MB)
+    for second in range(1, 8):
+        rig.pass_time(1)
+        rig.feed(a_demand(a_chunk(0, [A])))
+        rig.progress(fetch, fetch.start_bytes, received_bytes=second * 200_000)
+    assert list(rig.running) == [fetch.job_id]
+
+
+def test_a_verdict_that_never_comes_is_not_waited_for() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk()))
+    fetch = rig.only_fetch()
+    rig.end(fetch)
+    for _ in range(6):
+        rig.pass_time(1)
+        rig.feed(a_demand(a_chunk()))
+    assert rig.only_fetch().lease_id != fetch.lease_id
+
+
+def test_all_bytes_held_but_the_last_range_cancelled_still_ends_in_a_verdict_or_a_new_home() -> (
+    None
+):
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk()))
+    fetch = rig.only_fetch()
+    rig.progress(fetch, fetch.end_bytes)
+    rig.end(fetch, "cancelled", until=fetch.end_bytes)
+    for _ in range(6):
+        rig.pass_time(1)
+        rig.feed(a_demand(a_chunk()))
+    assert rig.only_fetch().start_bytes == 0
+
+
+# ---------------------------------------------------------------- late ranges
+
+
+def test_a_late_range_moves_from_a_node_turned_slow_to_an_idle_one() -> None:
+    rig = PlannerRig()
+    rig.know(a_score(A, mbps=50), a_score(B, mbps=10))
+    rig.feed(a_demand(a_chunk(0, [A, B]), due_sec=3))
+    slow = rig.fetch(A)
+    for step in range(1, 10):
+        # 0.4 Mbit/s where 50 were promised
+        rig.pass_time(0.1)
+        rig.progress(slow, 5000 * step)
+    assert [c.job_id for c in sent(rig.commands, CancelRange)] == [slow.job_id]
+    rig.end(slow, "cancelled", until=50_000)
+    assert (rig.busy_nodes(), rig.only_fetch().start_bytes) == ([B], 50_000)
+
+
+def test_a_slow_range_that_will_be_in_time_stays() -> None:
+    rig = PlannerRig()
+    rig.know(a_score(A, mbps=50), a_score(B, mbps=10))
+    rig.feed(a_demand(a_chunk(0, [A, B]), due_sec=200))
+    slow = rig.fetch(A)
+    for step in range(1, 10):
+        rig.pass_time(0.1)
+        rig.progress(slow, 5000 * step)
+    assert sent(rig.commands, CancelRange) == []
+
+
+def test_bytes_of_a_cancelled_range_are_not_asked_for_twice() -> None:
+    rig = PlannerRig()
+    rig.know(a_score(A, mbps=50), a_score(B, mbps=10))
+    rig.feed(a_demand(a_chunk(0, [A, B]), due_sec=3))
+    slow = rig.fetch(A)
+    for step in range(1, 10):
+        rig.pass_time(0.1)
+        rig.progress(slow, 5000 * step)
+    assert list(rig.running) == [slow.job_id]
+
+
+# ---------------------------------------------------------------- erasure coding
+
+
+def test_three_data_fragments_are_fetched_and_no_parity() -> None:
+    rig = PlannerRig()
+    rig.know()
+    rig.feed(a_demand(a_coded_chunk()))
+    rig.pass_time(0.3)
+    assert sorted(f.part for f in rig.running.values()) == [0, 1, 2]
+    assert {f.end_bytes for f in rig.running.values()} == {MB}
+
+
+def test_a_parity_takes_the_place_of_a_data_fragment_that_fails() -> None:
+    rig = PlannerRig()
+    rig.feed(a_demand(a_coded_chunk()))
+    rig.pass_time(0.3)
+    lost = next(f for f in rig.running.values() if f.part == 1)
+    made = rig.end(lost, "refused")
+    (instead,) = sent(made, FetchRange)
+    assert instead.part in (3, 4)
+    assert len(rig.running) == 3
+
+
+def test_two_lost_nodes_still_give_the_chunk() -> None:
+    rig = PlannerRig()
+    chunk = a_coded_chunk()
+    rig.feed(a_demand(chunk))
+    rig.pass_time(0.3)
+    for part in (0, 2):
+        rig.end(next(f for f in rig.running.values() if f.part == part), "refused")
+    for fetch in list(rig.running.values()):
+        rig.end(fetch)
+    assert rig.state_of(chunk).complete
+    rig.verdict(fetch)
+    assert rig.state_of(chunk).delivered_sec is not None
+    assert sent(rig.commands, DiscardRange) == []

@@ -1,0 +1,185 @@
+"""Nodes: the breaker's timing, the score with load, rates and silence."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from scheduler.selection import (
+    ASSUMED_RATE_MBPS,
+    OPEN_BASE_SEC,
+    OPEN_JITTER_RATIO,
+    OPEN_MAX_SEC,
+    SILENCE_FLOOR_SEC,
+    STALE_AFTER_SEC,
+    UNKNOWN_SILENCE_SEC,
+    Breaker,
+    Node,
+    NodeBook,
+)
+from tests.builders import A, B, a_score
+
+
+class NoJitter(random.Random):
+    """The middle of every interval."""
+
+    def random(self) -> float:
+        return 0.5
+
+
+RNG = NoJitter()
+
+
+# ---------------------------------------------------------------- breaker
+
+
+def test_breaker_opens_at_the_first_silence() -> None:
+    breaker = Breaker()
+    assert breaker.failure("silent", 10, RNG, None)
+    assert breaker.state(10.99) == "open"
+    assert breaker.state(11.01) == "half_open"
+
+
+def test_breaker_opens_at_the_third_broken_answer() -> None:
+    breaker = Breaker()
+    assert [breaker.failure("broken", 10, RNG, None) for _ in range(3)] == [False, False, True]
+
+
+def test_data_between_failures_starts_the_count_again() -> None:
+    breaker = Breaker()
+    breaker.failure("broken", 10, RNG, None)
+    breaker.failure("broken", 10, RNG, None)
+    assert not breaker.success()
+    assert not breaker.failure("broken", 10, RNG, None)
+
+
+def test_openings_double_up_to_half_a_minute() -> None:
+    breaker, now_sec, lengths = Breaker(), 0.0, []
+    for _ in range(7):
+        breaker.failure("silent", now_sec, RNG, None)
+        assert breaker.open_until_sec is not None
+        lengths.append(breaker.open_until_sec - now_sec)
+        now_sec = breaker.open_until_sec
+    assert lengths == pytest.approx([1, 2, 4, 8, 16, OPEN_MAX_SEC, OPEN_MAX_SEC])
+
+
+def test_a_failed_probe_opens_again_without_saying_so_twice() -> None:
+    breaker = Breaker()
+    breaker.failure("silent", 0, RNG, None)
+    assert not breaker.failure("broken", 1.5, RNG, None)
+    assert breaker.state(1.6) == "open"
+
+
+def test_failures_of_ranges_under_way_do_not_prolong_an_opening() -> None:
+    breaker = Breaker()
+    breaker.failure("silent", 0, RNG, None)
+    until_sec = breaker.open_until_sec
+    breaker.failure("silent", 0.5, RNG, None)
+    assert breaker.open_until_sec == until_sec
+
+
+def test_data_closes_and_forgets() -> None:
+    breaker = Breaker()
+    breaker.failure("silent", 0, RNG, None)
+    breaker.failure("silent", 2, RNG, None)
+    assert breaker.success()
+    breaker.failure("silent", 10, RNG, None)
+    assert breaker.open_until_sec == pytest.approx(10 + OPEN_BASE_SEC)
+
+
+def test_openings_are_spread_by_a_fifth() -> None:
+    rng = random.Random(7)
+    lengths = []
+    for _ in range(200):
+        breaker = Breaker()
+        breaker.failure("silent", 0, rng, None)
+        lengths.append(breaker.open_until_sec or 0.0)
+    assert min(lengths) >= OPEN_BASE_SEC * (1 - OPEN_JITTER_RATIO)
+    assert max(lengths) <= OPEN_BASE_SEC * (1 + OPEN_JITTER_RATIO)
+    assert max(lengths) - min(lengths) > OPEN_JITTER_RATIO
+
+
+@pytest.mark.parametrize(("said", "length_sec"), [(0.2, 1), (7, 7), (9999, OPEN_MAX_SEC)])
+def test_retry_after_lengthens_within_bounds(said: float, length_sec: float) -> None:
+    breaker = Breaker()
+    breaker.failure("unavailable", 0, RNG, said)
+    assert breaker.open_until_sec == pytest.approx(length_sec)
+
+
+# ---------------------------------------------------------------- node
+
+
+def test_the_score_is_the_seeds_formula() -> None:
+    node = Node(A)
+    node.reported = a_score(A, mbps=50, latency_ms=20, success_rate_ratio=0.8)
+    assert node.score == pytest.approx(50 * 0.8 / (1 + 20 * 0.1))
+
+
+def test_load_divides_the_score() -> None:
+    node = Node(A)
+    idle = node.loaded_score()
+    node.active = 1
+    assert node.loaded_score() == pytest.approx(idle / 2)
+
+
+def test_own_goodput_comes_before_the_monitors_figure_and_that_before_the_assumption() -> None:
+    node = Node(A)
+    seen = [node.rate_mbps]
+    node.reported = a_score(A, mbps=50)
+    seen.append(node.rate_mbps)
+    node.rate.add(30)
+    seen.append(node.rate_mbps)
+    assert seen == [ASSUMED_RATE_MBPS, 50, 30]
+
+
+def test_expected_time_is_latency_plus_transfer() -> None:
+    node = Node(A)
+    node.reported = a_score(A, mbps=16, latency_ms=100)
+    assert node.expected_sec(2_000_000) == pytest.approx(0.1 + 1.0)
+
+
+def test_an_unknown_node_gets_more_time_for_its_first_byte() -> None:
+    node = Node(A)
+    assert node.silence_sec() == UNKNOWN_SILENCE_SEC
+    node.reported = a_score(A, latency_ms=10)
+    assert node.silence_sec() == SILENCE_FLOOR_SEC
+
+
+def test_a_far_node_may_be_silent_for_longer() -> None:
+    node = Node(A)
+    node.reported = a_score(A, latency_ms=300)
+    assert node.silence_sec() == pytest.approx(1.2)
+
+
+def test_a_rate_grows_stale() -> None:
+    node = Node(A)
+    assert not node.stale(1000)
+    node.note_progress(100_000, 0.25, 10)
+    assert not node.stale(10 + STALE_AFTER_SEC)
+    assert node.stale(10.1 + STALE_AFTER_SEC)
+
+
+def test_a_few_bytes_say_nothing_about_the_rate() -> None:
+    node = Node(A)
+    node.note_progress(16 * 1024 - 1, 0.001, 10)
+    assert node.rate.value_mbps is None
+
+
+# ---------------------------------------------------------------- book
+
+
+def test_what_a_download_told_of_range_beats_the_monitor() -> None:
+    book = NodeBook()
+    book.update((a_score(A, accepts_ranges=True),))
+    book.node(A).accepts_ranges = False
+    book.update((a_score(A, accepts_ranges=True),))
+    assert book.node(A).accepts_ranges is False
+
+
+def test_nodes_nobody_names_are_forgotten_unless_they_work() -> None:
+    book = NodeBook()
+    book.node(A).active = 1
+    book.node(B)
+    book.forget_except(set())
+    assert [node.node_url for node in book] == [A]

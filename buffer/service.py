@@ -312,6 +312,8 @@ class BufferProcess:
             if 0 < session.owner_lease_sec < now_sec - session.owner_seen_sec:
                 session.execute(session.core.stop(text="whoever started it is gone"))
             else:
+                if session.thread.output.begun:
+                    session.execute(session.core.output_began(now_sec))
                 session.execute(session.core.tick(now_sec))
             if session.core.playback.state != was:
                 self._publish_session(session)

@@ -157,16 +157,23 @@ class Session:
             self.chunks_played += 1
             if number in self.records:
                 self.records[number].played = True
-        if awaited and not self.closing and self.playback.state in ("startup", "seeking"):
-            first = not self.playback.started
-            self.playback.start(now_sec)
-            if first:
-                latency_sec = self.playback.startup_latency_sec or 0.0
-                commands += [
-                    Tell("playing", f"playback started after {latency_sec:.2f} s"),
-                    CountView(),
-                ]
+        if awaited:
+            commands += self._picture_moves(now_sec)
         return [*commands, *self._go_on(now_sec)]
+
+    def output_began(self, now_sec: float) -> list[Command]:
+        """The output took the first byte of the first chunk, and may take its time for the rest."""
+        return self._picture_moves(now_sec) if not self.playback.started else []
+
+    def _picture_moves(self, now_sec: float) -> list[Command]:
+        if self.closing or self.playback.state not in ("startup", "seeking"):
+            return []
+        first = not self.playback.started
+        self.playback.start(now_sec)
+        if not first:
+            return []
+        latency_sec = self.playback.startup_latency_sec or 0.0
+        return [Tell("playing", f"playback started after {latency_sec:.2f} s"), CountView()]
 
     def output_failed(self, text: str) -> list[Command]:
         """The output cannot go on."""

@@ -149,7 +149,8 @@ class Run:
             self._json({"event": "summary", **summary})
         else:
             self.screen.say(closing_text(summary))
-            if summary["exit_code"] and self.client.error is None and summary["message"]:
+            told = self.client.error is not None or self._interrupted
+            if summary["exit_code"] and not told and summary["message"]:
                 print(f"main.py: {summary['message']}", file=sys.stderr)
         if self.client.error is not None and not self._interrupted:
             print(f"main.py: {self.client.error}", file=sys.stderr)
@@ -190,13 +191,18 @@ class Run:
     def _on_message(self, msg: object) -> None:
         if isinstance(msg, SchedulerStatus):
             self._measure(msg)
-        elif isinstance(msg, LogEvent) and msg.session_id == self.client.session_id:
+        elif isinstance(msg, LogEvent) and self._is_ours(msg):
             if self.arguments.json:
                 self._json({"event": msg.kind, "text": msg.text, "at_unix_sec": msg.at_unix_sec})
             else:
                 self.screen.say(f"{time.strftime('%H:%M:%S')} {msg.text}")
         elif isinstance(msg, SessionStatus) and msg.session_id == self.client.session_id:
             self._show(msg)
+
+    def _is_ours(self, event: LogEvent) -> bool:
+        """Whether it is about our session, or about the stack we hold."""
+        about_the_stack = event.session_id == "" and event.kind == "session"
+        return about_the_stack or event.session_id == self.client.session_id
 
     def _measure(self, msg: SchedulerStatus) -> None:
         mine = [f for f in msg.in_flight if f.session_id == self.client.session_id]

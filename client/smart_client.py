@@ -8,20 +8,17 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from client.link import StackLink
-from client.stack import PrivateStack
+from client.attachment import ANSWER_SEC, WATCH_SEC, Attachment
+from client.link import Command
 from client.views import BufferView, NetworkView, SchedulerView
 from common.catalog import Catalog
 from common.config import Settings, load_settings
-from common.endpoints import Endpoints, endpoints_from_environment, is_stack_running, shared_run_dir
 from common.errors import CatalogError, ExitCode, StackError, VideoClientError
 from common.ids import is_valid_id
 from common.messages import (
-    CommandResult,
     Container,
-    LogEvent,
     OnMissing,
     OutputKind,
     PlayVideo,
@@ -35,15 +32,14 @@ from common.status import StatusModel
 
 logger = logging.getLogger(__name__)
 
-# A viewer that vanishes without a word must not keep a standing stack fetching, nor be kept waiting by one that vanishes.
+T = TypeVar("T")
+
+# A viewer that vanishes must not keep a standing stack fetching, nor a stack that vanishes keep its viewer waiting.
 OWNER_LEASE_SEC = 10.0
-# Processes of a private stack start within a second or two, on a busy machine within several.
-ANSWER_SEC = 30.0
 # Whoever is about to end a session waits this long for a buffer process that may be gone.
 STOP_ANSWER_SEC = 3.0
 # The scheduler's last figures arrive within one of its publishing intervals.
 LAST_FIGURES_SEC = 1.0
-WATCH_SEC = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,17 +81,12 @@ class SmartClient:
         self.session_id: str | None = None
         self.error: VideoClientError | None = None
         self.exit_code: int = ExitCode.PLAYED
-        self.joined = False
-        self._dashboard = dashboard
-        self._private = private
         self._on_message = on_message
         self._command_sec = command_sec
         self._catalog = Catalog(self.metadata_url, timeout_sec=self.settings.request_timeout_sec)
-        self._stack: PrivateStack | None = None
-        self._link: StackLink | None = None
-        self._idle_model = StatusModel()
-        self._changed: asyncio.Event | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._attachment = Attachment(
+            self.settings, dashboard=dashboard, private=private, heard=self._heard
+        )
         self._reachable = False
         self._figures_unix_sec = 0.0
         self._heard_statuses = 0
@@ -108,7 +99,7 @@ class SmartClient:
     async def initialize(self) -> bool:
         """Start or join the stack and reach the metadata service; False (and `error`) when that fails."""
         try:
-            self._open_stack()
+            self._attachment.open()
             self._reachable = await asyncio.to_thread(self._catalog.is_healthy)
             if not self._reachable:
                 # An old or busy service may lack a healthy /health and still serve manifests.
@@ -135,7 +126,7 @@ class SmartClient:
             manifest = asyncio.create_task(asyncio.to_thread(self._catalog.manifest_json, video_id))
             # The request leaves before the processes take the processors.
             await asyncio.sleep(0)
-            self._open_stack()
+            self._attachment.open()
             manifest_json = await manifest
             self._reachable = True
             manifest_sec = time.monotonic() - command_sec
@@ -149,20 +140,11 @@ class SmartClient:
 
     async def stop(self) -> None:
         """End the session and everything that was started; idempotent."""
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
-        if self._link is not None:
+        if self._attachment.is_open:
             session = self._session()
             if self.session_id and (session is None or not session.outcome):
                 await self._stop_session()
-            self._keep_model()
-            await asyncio.to_thread(self._link.close)
-            self._link = None
-        if self._stack is not None:
-            await asyncio.to_thread(self._stack.stop)
-            self._stack = None
+        await self._attachment.close()
         self._catalog.close()
 
     # ------------------------------------------------------------ control
@@ -190,6 +172,11 @@ class SmartClient:
     # ------------------------------------------------------------ status
 
     @property
+    def joined(self) -> bool:
+        """Whether the stack was there before."""
+        return self._attachment.joined
+
+    @property
     def playing(self) -> bool:
         """Whether a session lives."""
         session = self._session()
@@ -199,7 +186,7 @@ class SmartClient:
         """Return everything a dashboard shows, with the seed's keys."""
         session_id = self.session_id or "-"
         status: dict[str, Any] = self._read(lambda model: model.client_status(session_id))
-        status["is_initialized"] = self._link is not None and self._reachable
+        status["is_initialized"] = self._attachment.is_open and self._reachable
         status["video_id"] = self.video_id
         status["playing"] = self.playing
         return status
@@ -223,99 +210,26 @@ class SmartClient:
 
     # ------------------------------------------------------------ inside
 
-    def _read(self, look: Callable[[StatusModel], Any]) -> Any:
-        return self._link.read(look) if self._link is not None else look(self._idle_model)
+    def _read(self, look: Callable[[StatusModel], T]) -> T:
+        return self._attachment.read(look)
 
     def _session(self) -> SessionStatus | None:
         if self.session_id is None:
             return None
-        found: SessionStatus | None = self._read(lambda model: model.session(self.session_id))
-        return found
-
-    def _keep_model(self) -> None:
-        """Keep the last figures readable after the link is gone."""
-        if self._link is not None:
-            self._idle_model = self._link.read(lambda model: model)
+        return self._read(lambda model: model.session(self.session_id))
 
     def _note(self, error: VideoClientError) -> None:
         self.error = error
         self.exit_code = error.exit_code
         logger.error("%s", error)
 
-    def _open_stack(self) -> None:
-        if self._link is not None:
-            return
-        loop = asyncio.get_running_loop()
-        self._changed = asyncio.Event()
-        self.joined = self._private is not True and is_stack_running(shared_run_dir())
-        if self._private is False and not self.joined:
-            raise StackError(f"no stack runs in {shared_run_dir()}")
-        endpoints: Endpoints
-        if self.joined:
-            endpoints = endpoints_from_environment()
-        else:
-            self._stack = PrivateStack(self.settings, dashboard=self._dashboard)
-            endpoints = self._stack.endpoints
-
-        def deliver(msg: object) -> None:
-            try:
-                loop.call_soon_threadsafe(self._heard, msg)
-            except RuntimeError:
-                logger.debug("message after the loop's end dropped")
-
-        self._link = StackLink(endpoints, changed=deliver)
-        self._watch = asyncio.create_task(self._watch_over())
-
     def _heard(self, msg: object) -> None:
-        if self._changed is not None:
-            self._changed.set()
         if isinstance(msg, SchedulerStatus):
             self._figures_unix_sec = msg.published_unix_sec
         elif isinstance(msg, SessionStatus) and msg.session_id == self.session_id:
             self._heard_statuses += 1
         if self._on_message is not None:
             self._on_message(msg)
-
-    async def _watch_over(self) -> None:
-        try:
-            if self._stack is not None:
-                await self._watch_stack(self._stack)
-            await asyncio.get_running_loop().create_future()
-        finally:
-            if self._watch is not None:
-                # The event loop ends without `stop`: asyncio.run cancels what still runs. Nothing may outlive it.
-                self._abandon()
-
-    def _abandon(self) -> None:
-        """Close everything without a loop to wait in; the last figures stay readable."""
-        self._watch = None
-        self._keep_model()
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-        if self._stack is not None:
-            self._stack.stop()
-            self._stack = None
-        self._catalog.close()
-
-    async def _watch_stack(self, stack: PrivateStack) -> None:
-        while stack.failed is None:
-            await asyncio.sleep(WATCH_SEC)
-            session = self._session()
-            if session is not None and session.startup_latency_sec is not None:
-                stack.start_the_rest()
-            for text in stack.watch():
-                logger.info("%s", text)
-                self._heard(
-                    LogEvent(
-                        at_unix_sec=time.time(),
-                        session_id=self.session_id or "",
-                        kind="worker",
-                        text=text,
-                    )
-                )
-        if self._changed is not None:
-            self._changed.set()
 
     async def _begin(
         self,
@@ -327,7 +241,7 @@ class SmartClient:
     ) -> None:
         settings = self.settings
         self.session_id = _new_id()
-        result = await self._ask(
+        result = await self._attachment.ask(
             PlayVideo(
                 command_id=self.session_id,
                 session_id=self.session_id,
@@ -355,22 +269,9 @@ class SmartClient:
             error.exit_code = ExitCode(result.exit_code)
             raise error
 
-    async def _ask(self, command: Any, limit_sec: float = ANSWER_SEC) -> CommandResult:
-        if self._link is None:
-            raise StackError("no stack is running")
-        answer = asyncio.wrap_future(self._link.ask(command))
-        deadline_sec = time.monotonic() + limit_sec
-        while time.monotonic() < deadline_sec:
-            done, _ = await asyncio.wait({answer}, timeout=WATCH_SEC)
-            if done:
-                return answer.result()
-            if self._stack is not None and self._stack.failed:
-                raise StackError(self._stack.failed)
-        raise StackError(f"the buffer process did not answer within {limit_sec:g} s")
-
-    async def _control(self, command: Any, limit_sec: float = ANSWER_SEC) -> bool:
+    async def _control(self, command: Command, limit_sec: float = ANSWER_SEC) -> bool:
         try:
-            return (await self._ask(command, limit_sec)).ok
+            return (await self._attachment.ask(command, limit_sec)).ok
         except VideoClientError as error:
             logger.error("%s", error)
             return False
@@ -378,14 +279,13 @@ class SmartClient:
     async def _until_over(self) -> SessionStatus:
         silent_sec = 0.0
         while silent_sec < OWNER_LEASE_SEC:
-            if self._stack is not None and self._stack.failed:
-                raise StackError(self._stack.failed)
+            self._attachment.require_alive()
             session = self._session()
             if session is not None and session.outcome:
                 await self._last_figures()
                 return session
             heard, asked_sec = self._heard_statuses, time.monotonic()
-            await self._next_change(WATCH_SEC)
+            await self._attachment.next_change(WATCH_SEC)
             # Counted in small steps: a viewer that was suspended has not waited all the time.
             waited_sec = min(WATCH_SEC, time.monotonic() - asked_sec)
             silent_sec = silent_sec + waited_sec if heard == self._heard_statuses else 0.0
@@ -398,22 +298,13 @@ class SmartClient:
         while time.monotonic() < deadline_sec:
             if self._figures_unix_sec > ended_unix_sec:
                 return
-            await self._next_change(0.1)
-
-    async def _next_change(self, timeout_sec: float) -> None:
-        if self._changed is None:
-            return
-        self._changed.clear()
-        try:
-            await asyncio.wait_for(self._changed.wait(), timeout_sec)
-        except TimeoutError:
-            return
+            await self._attachment.next_change(0.1)
 
     async def _stop_session(self) -> None:
         if await self.end_session():
             deadline_sec = time.monotonic() + LAST_FIGURES_SEC
             while self.playing and time.monotonic() < deadline_sec:
-                await self._next_change(0.1)
+                await self._attachment.next_change(0.1)
 
 
 def _new_id() -> str:

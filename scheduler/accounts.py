@@ -60,6 +60,10 @@ class Accounts:
             node.failed_ranges += 1
             account.failed_downloads += 1
 
+    def received(self, session_id: str, size_bytes: int) -> None:
+        """Count bytes of a range that nobody waits for any more."""
+        self.session(session_id).received_bytes += size_bytes
+
     def corrupt(self, session_id: str) -> None:
         """Count a chunk whose bytes were wrong."""
         self.session(session_id).failed_downloads += 1

@@ -31,6 +31,8 @@ MIN_CONNECT_SEC = 1.0
 # The head of an answer comes in one piece. A timeout bounds each wait, so that one sent byte by byte would keep a read
 # for ever: it is given up after this many silences.
 HEAD_SILENCES = 2.0
+# Seconds as RFC 9110 has them; a date is left to the breaker's own patience.
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 Sink = Callable[[int, bytes], None]
@@ -140,6 +142,11 @@ class RangeRead:
         self._first_byte_sec: float | None = None
         self._retry_after_sec: float | None = None
 
+    @property
+    def received_bytes(self) -> int:
+        """What has crossed the network so far, skipped prefixes included."""
+        return self._received
+
     def cancel(self) -> None:
         """Make `run` return soon with what it has; callable from any thread."""
         self._cancelled.set()
@@ -229,8 +236,9 @@ class RangeRead:
         if status in (404, 410):
             raise _Stop("missing", f"answered {status}")
         if status in (429, 503):
-            with contextlib.suppress(ValueError):
-                self._retry_after_sec = float(response.headers.get("Retry-After", ""))
+            said = response.headers.get("Retry-After", "").strip()
+            if _SECONDS.fullmatch(said):
+                self._retry_after_sec = float(said)
             raise _Stop("unavailable", f"answered {status}")
         if status not in (200, 206):
             raise _Stop("broken", f"answered {status}")

@@ -48,6 +48,10 @@ class _Part:
     held: ByteMap
     checksum_sha256: str
     verified: bool = False
+    # Judged wrong; nothing more is said of it until the scheduler discards bytes.
+    rejected: bool = False
+    # Reads whose end was not reported yet: no verdict may overtake the report of a range it rests on.
+    reads: int = 0
 
 
 @dataclass(slots=True)
@@ -111,10 +115,17 @@ class ChunkHome:
                 read.cut_if_overdue(now_sec)
             found = []
             for job_id, until in self._progress.items():
-                if not only_new:
-                    found.append(JobProgress(job_id=job_id, received_until_bytes=abs(until)))
-                elif until > 0:
-                    found.append(JobProgress(job_id=job_id, received_until_bytes=until))
+                if only_new and until <= 0:
+                    continue
+                received_bytes = self._reads[job_id][1].received_bytes
+                found.append(
+                    JobProgress(
+                        job_id=job_id,
+                        received_until_bytes=abs(until),
+                        received_bytes=received_bytes,
+                    )
+                )
+                if only_new:
                     self._progress[job_id] = -until
             return tuple(found)
 
@@ -164,7 +175,7 @@ class ChunkHome:
             return
         with assembly.lock:
             part.held.remove(msg.start_bytes, msg.end_bytes)
-            part.verified = False
+            part.verified = part.rejected = False
 
     # ------------------------------------------------------------ ranges
 
@@ -195,9 +206,11 @@ class ChunkHome:
             )
             self._reads[msg.job_id] = (msg.lease_id, read)
             self._progress[msg.job_id] = -msg.start_bytes
-        self._pool.submit(self._run, msg, assembly, read)
+        with assembly.lock:
+            part.reads += 1
+        self._pool.submit(self._run, msg, assembly, part, read)
 
-    def _run(self, msg: FetchRange, assembly: _Assembly, read: RangeRead) -> None:
+    def _run(self, msg: FetchRange, assembly: _Assembly, part: _Part, read: RangeRead) -> None:
         try:
             result = read.run()
             with self._lock:
@@ -219,8 +232,9 @@ class ChunkHome:
                     detail=result.detail,
                 )
             )
-            if result.outcome == "complete" and not assembly.closed:
-                self._finish(msg.lease_id, assembly)
+            with assembly.lock:
+                part.reads -= 1
+            self._finish(msg.lease_id, assembly)
         except Exception:
             # The scheduler must not wait for a verdict that never comes.
             logger.exception("range failed job_id=%s", msg.job_id)
@@ -232,10 +246,15 @@ class ChunkHome:
             if assembly.closed:
                 return
             chunk = assembly.opened.chunk
-            whole = [index for index, part in assembly.parts.items() if part.held.complete]
+            whole = [
+                index
+                for index, part in assembly.parts.items()
+                if part.held.complete and not part.reads and not part.rejected
+            ]
             for index in whole:
                 part = assembly.parts[index]
                 if not part.verified and not _matches(part.data, part.checksum_sha256):
+                    part.rejected = True
                     self._reject(lease_id, index, f"part {index} does not match its checksum")
                     return
                 part.verified = True
@@ -251,8 +270,9 @@ class ChunkHome:
             assembly.closed = True
         with self._lock:
             self._assemblies.pop(lease_id, None)
-        self._deliver(delivery, memoryview(data), assembly.opened.deliver_to)
+        # The verdict first: with the last chunk the buffer ends the session, and the scheduler counts until then.
         self._verdict(lease_id, "delivered", WHOLE, "")
+        self._deliver(delivery, memoryview(data), assembly.opened.deliver_to)
 
     def _reject(self, lease_id: str, part: int, detail: str) -> None:
         logger.warning("chunk does not match lease_id=%s detail=%s", lease_id, detail)

@@ -133,7 +133,6 @@ class Planner:
         ):
             job.cancelled = True
             job.chunk.excluded.add(job.node_url)
-            job.chunk.failed_over = True
             self._schedule.send(job.chunk, CancelRange(job_id=job.job_id), commands)
         self._plan(now_sec, commands)
         return commands

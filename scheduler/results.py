@@ -43,6 +43,9 @@ def on_range(
     schedule: Schedule, done: RangeFinished, now_sec: float, commands: list[Command]
 ) -> None:
     job = schedule.jobs.get(done.job_id)
+    dropped = schedule.afterwards.pop(done.job_id, None)
+    if dropped is not None:
+        schedule.accounts.received(dropped.session_id, done.received_bytes)
     if job is None or job.chunk.worker_id != done.worker_id:
         return
     chunk, node = job.chunk, schedule.nodes.node(job.node_url)
@@ -93,7 +96,7 @@ def _on_failure(
 ) -> None:
     chunk, node = job.chunk, schedule.nodes.node(job.node_url)
     chunk.excluded.add(job.node_url)
-    chunk.failed_over = True
+    chunk.failed_at = job.node_url
     chunk.last_fault = "missing" if done.outcome == "missing" else "unreachable"
     chunk.last_detail = f"{short_node(job.node_url)}: {done.detail or done.outcome}"
     if done.outcome in NODE_FAULTS and node.breaker.failure(
@@ -113,6 +116,10 @@ def on_chunk(
     schedule: Schedule, done: ChunkFinished, now_sec: float, commands: list[Command]
 ) -> None:
     chunk = schedule.by_lease(done.lease_id)
+    dropped = schedule.afterwards.pop(done.lease_id, None)
+    if dropped is not None and done.verdict == "delivered":
+        # The buffer had it sooner than we heard of it.
+        schedule.accounts.delivered(dropped.session_id, dropped.spec.size_bytes)
     if chunk is None or chunk.worker_id != done.worker_id:
         return
     if done.verdict == "delivered":
@@ -141,7 +148,7 @@ def on_chunk(
     else:
         chunk.suspects.append(suspect)
     chunk.banned.add(suspect)
-    chunk.failed_over = True
+    chunk.failed_at = suspect
     chunk.last_fault = "integrity"
     chunk.last_detail = f"{short_node(suspect)} sent wrong bytes"
     for span in chunk.parts[part].contributions:

@@ -18,6 +18,10 @@ from scheduler.selection import NodeBook
 from scheduler.wanted import Job, Wanted
 
 
+# Last words come within milliseconds; a few hundred sessions may end in that time.
+KEPT_AFTERWARDS = 1000
+
+
 class Schedule:
     """Everything the planner knows; its methods keep the books consistent."""
 
@@ -28,6 +32,8 @@ class Schedule:
         self.accounts = Accounts()
         self.chunks: dict[tuple[str, str], Wanted] = {}
         self.jobs: dict[str, Job] = {}
+        # Leases and ranges of chunks that were dropped, until their workers have had the last word.
+        self.afterwards: dict[str, Wanted] = {}
         self._ids = itertools.count(1)
         # Ids of an earlier life of the scheduler may still be reported by workers.
         self._prefix = f"{rng.getrandbits(32):08x}"
@@ -76,8 +82,8 @@ class Schedule:
         )
         chunk.jobs[job.job_id] = self.jobs[job.job_id] = job
         node.active += 1
-        if chunk.failed_over:
-            chunk.failed_over = False
+        failed_at, chunk.failed_at = chunk.failed_at, ""
+        if failed_at not in ("", node.node_url):
             self.accounts.failover(chunk.session_id)
             commands.append(
                 Announce(
@@ -114,8 +120,14 @@ class Schedule:
             commands.append(SendJob(endpoint, msg))
 
     def drop(self, chunk: Wanted, commands: list[Command]) -> None:
+        """Forget a chunk nobody wants any more; what its worker still reports is only counted."""
         if chunk.lease_id:
             self.send(chunk, CloseChunk(lease_id=chunk.lease_id), commands)
+            self.afterwards[chunk.lease_id] = chunk
+        for job in chunk.jobs.values():
+            self.afterwards[job.job_id] = chunk
+        while len(self.afterwards) > KEPT_AFTERWARDS:
+            del self.afterwards[next(iter(self.afterwards))]
         self.release(chunk)
         self.chunks.pop(chunk.key, None)
 

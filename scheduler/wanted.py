@@ -72,7 +72,7 @@ class Wanted:
     last_detail: str = ""
     delivered_sec: float | None = None
     verifying_sec: float | None = None
-    failed_over: bool = False
+    failed_at: str = ""
 
     def __post_init__(self) -> None:
         self.reset_parts()

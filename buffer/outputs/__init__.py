@@ -44,6 +44,10 @@ class Output(Protocol):
 
     name: str
 
+    @property
+    def begun(self) -> bool:
+        """Whether the first byte was taken, where that can be told before `accept` returns."""
+
     def accept(self, data: bytes | memoryview, duration_sec: float) -> None:
         """Write one chunk. `duration_sec` is its length where the bytes do not tell."""
 

@@ -46,6 +46,11 @@ class FileOutput:
         self._accepted = False
         self._ended = False
 
+    @property
+    def begun(self) -> bool:
+        """False: a chunk is taken in no time, and `accept` tells."""
+        return False
+
     def accept(self, data: bytes | memoryview, duration_sec: float) -> None:  # noqa: ARG002
         """Append the chunk; its length is measured, not taken from `duration_sec`."""
         if self._ended:

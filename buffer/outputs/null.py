@@ -8,6 +8,11 @@ class NullOutput:
 
     name = "none"
 
+    @property
+    def begun(self) -> bool:
+        """False: a chunk is taken in no time, and `accept` tells."""
+        return False
+
     def accept(self, data: bytes | memoryview, duration_sec: float) -> None:
         """Discard the chunk."""
 

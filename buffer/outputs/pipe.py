@@ -40,6 +40,11 @@ class PipeOutput:
         )
         self._ended = False
 
+    @property
+    def begun(self) -> bool:
+        """Whether the reader has taken the first bytes: a chunk may take it seconds."""
+        return self._writer.begun
+
     def accept(self, data: bytes | memoryview, duration_sec: float) -> None:  # noqa: ARG002
         """Stream the chunk; its length is measured, not taken from `duration_sec`."""
         self._raise_failure()
@@ -105,6 +110,7 @@ class PipeWriter:
         self.failure: OSError | None = None
         self.interrupted = False
         self.discarding = False
+        self.begun = False
         if path.startswith("fd:"):
             self._descriptor = _given_descriptor(path)
         else:
@@ -123,6 +129,7 @@ class PipeWriter:
             while view:
                 self._wait_writable()
                 view = view[os.write(self._descriptor, view[:_ATOMIC_BYTES]) :]
+                self.begun = True
         except OSError as error:
             self.failure = error
             self.discarding = True

@@ -111,12 +111,13 @@ def test_every_dependency_has_its_reason_written_down() -> None:
 
 def test_procfile_and_supervisord_start_the_same_processes() -> None:
     assert procfile().keys() == PROCESS_KINDS
-    assert supervised() == {n: c.removeprefix("exec ") for n, c in procfile().items()}
+    modules = {kind: "scheduler.worker" if kind == "worker" else kind for kind in PROCESS_KINDS}
+    assert supervised() == {kind: f"python -m {module}" for kind, module in modules.items()}
 
 
 def test_procfile_replaces_the_shell() -> None:
     # honcho signals the shell it starts: without exec the process behind it would be left alone.
-    assert all(command.startswith("exec python -m ") for command in procfile().values())
+    assert procfile() == {kind: f"exec sh tools/respawn {kind}" for kind in PROCESS_KINDS}
 
 
 def test_ci_script_can_be_run() -> None:

@@ -239,16 +239,17 @@ class Planner:
     def _retry_later(self, chunk: Wanted, now_sec: float, commands: list[Command]) -> None:
         """All replicas failed: wait, tell the viewer, then try all of them again."""
         chunk.rounds += 1
-        if chunk.lease_id and not chunk.bytes_by_node():
-            # With nothing to keep, the worker's room is better used by a chunk that can be had.
+        doubtful = bool(chunk.suspects)
+        nothing_held = not chunk.bytes_by_node()
+        chunk.begin_round()
+        if chunk.lease_id and (doubtful or nothing_held):
+            # Wrong bytes are among those held, or there are none: the worker's room is better used.
             self._schedule.send(chunk, CloseChunk(lease_id=chunk.lease_id), commands)
             self._schedule.release(chunk)
+            chunk.reset_parts()
         length_sec = min(RETRY_MAX_SEC, RETRY_BASE_SEC * 2.0 ** (chunk.rounds - 1))
         length_sec *= 1 + RETRY_JITTER_RATIO * (2 * self._schedule.rng.random() - 1)
         chunk.retry_at_sec = now_sec + length_sec
-        chunk.excluded.clear()
-        chunk.banned.clear()
-        chunk.suspects.clear()
         fault = chunk.last_fault
         detail = chunk.last_detail
         if not chunk.sources():

@@ -123,9 +123,9 @@ def on_chunk(
     if chunk is None or chunk.worker_id != done.worker_id:
         return
     if done.verdict == "delivered":
-        if chunk.suspects:
-            # It failed before the last suspect's bytes were replaced and matches now.
-            schedule.nodes.node(chunk.suspects[-1]).offences += 1
+        if chunk.accused:
+            # It failed before the suspect's bytes were replaced and matches now.
+            schedule.nodes.node(chunk.accused).offences += 1
         chunk.delivered_sec = now_sec
         schedule.accounts.delivered(chunk.session_id, chunk.spec.size_bytes)
         schedule.release(chunk)
@@ -136,7 +136,10 @@ def on_chunk(
         return
     chunk.verifying_sec = None
     schedule.accounts.corrupt(chunk.session_id)
-    found = chunk.next_suspect(part) if part in chunk.parts else None
+    found = None
+    if part in chunk.parts:
+        chunk.vote(part)
+        found = chunk.next_suspect(part)
     if found is None:
         _start_over(schedule, chunk, commands)
         return
@@ -144,9 +147,9 @@ def on_chunk(
     if certain:
         schedule.nodes.node(suspect).offences += 1
         # Whoever was suspected before may have been innocent.
-        chunk.suspects.clear()
+        chunk.clear_suspicions()
     else:
-        chunk.suspects.append(suspect)
+        chunk.suspect(suspect)
     chunk.banned.add(suspect)
     chunk.failed_at = suspect
     chunk.last_fault = "integrity"

@@ -18,6 +18,8 @@ ASSUMED_RATE_MBPS = 10.0
 ASSUMED_LATENCY_MS = 50.0
 # Shorter transfers say more about set-up than about the link.
 MIN_RATE_SAMPLE_BYTES = 16 * 1024
+# Over this long even few bytes tell: the node is slow. Without it a node below 0.5 Mbit/s would never be measured.
+MIN_RATE_SAMPLE_SEC = 0.2
 # Silence below this is ordinary jitter on a mobile link.
 SILENCE_FLOOR_SEC = 0.5
 # A node never heard from may sit behind a long round trip and needs two of them for its first byte.
@@ -163,7 +165,7 @@ class Node:
     def note_progress(self, size_bytes: int, duration_sec: float, now_sec: float) -> None:
         """Fold bytes of the running range into the rate."""
         self.last_data_sec = now_sec
-        if size_bytes >= MIN_RATE_SAMPLE_BYTES and duration_sec > 0:
+        if size_bytes >= MIN_RATE_SAMPLE_BYTES or duration_sec >= MIN_RATE_SAMPLE_SEC:
             self.rate.add(megabits_per_sec(size_bytes, duration_sec))
 
 

@@ -66,6 +66,10 @@ class Wanted:
     excluded: set[str] = field(default_factory=set)
     banned: set[str] = field(default_factory=set)
     suspects: list[str] = field(default_factory=list)
+    # The suspect that is proven wrong should the chunk be right without its bytes.
+    accused: str = ""
+    # In how many wrong versions of a part each node had a share, since the last certain verdict.
+    votes: dict[tuple[int, str], int] = field(default_factory=dict)
     rounds: int = 0
     retry_at_sec: float = 0.0
     last_fault: str = "unreachable"
@@ -151,14 +155,46 @@ class Wanted:
     def next_suspect(self, part: int) -> tuple[str, bool] | None:
         """Return the node to blame for a part that does not match, and whether that is certain.
 
-        The largest contributor not yet replaced is suspected first; alone it is guilty. None when every
-        contributor has been replaced already.
+        Of the contributors not yet replaced the one with a share in most wrong versions is suspected, the larger of
+        equals; alone it is guilty. None when every contributor has been replaced already.
         """
         shares = self.parts[part].bytes_by_node()
         left = [node for node in shares if node not in self.suspects]
         if not left:
             return None
-        return max(left, key=lambda node: shares[node]), len(shares) == 1
+        suspect = max(left, key=lambda node: (self.votes.get((part, node), 0), shares[node]))
+        return suspect, len(shares) == 1
+
+    def vote(self, part: int) -> None:
+        """Note who had a share in a part that does not match."""
+        for node_url in self.parts[part].bytes_by_node():
+            self.votes[part, node_url] = self.votes.get((part, node_url), 0) + 1
+
+    def clear_suspicions(self) -> None:
+        """Forget who was only suspected; who was proven wrong stays banned for this chunk."""
+        self.banned.difference_update(self.suspects)
+        self.suspects.clear()
+        self.votes.clear()
+        self.accused = ""
+
+    def suspect(self, node_url: str) -> None:
+        """Replace a node's bytes to see whether they are the wrong ones."""
+        self.suspects.append(node_url)
+        self.accused = node_url
+
+    def begin_round(self) -> None:
+        """Try all places again; after a round that convicted nobody without those whose bytes are still held.
+
+        They were not suspected so far; with the same nodes in the same order every round would end like the last.
+        """
+        doubtful = sorted(self.bytes_by_node()) if self.suspects else []
+        self.excluded.clear()
+        self.banned.clear()
+        self.clear_suspicions()
+        if self.node_urls() - set(doubtful):
+            self.suspects = doubtful
+            self.banned.update(doubtful)
+            self.accused = doubtful[0] if len(doubtful) == 1 else ""
 
 
 def _identity(spec: ChunkSpec) -> tuple[object, ...]:

@@ -13,8 +13,8 @@ import requests
 
 from common.messages import Replica
 from scheduler.fetcher import RangeRead, RangeResult, new_http_session
-from tests.range_nodes import asked_range, head, raw, stall_after, with_range, without_range
 from tests.ping_nodes import Answer, PingNode, hang, ping_nodes, say
+from tests.range_nodes import asked_range, head, raw, stall_after, with_range, without_range
 from tests.waiting import wait_until
 
 DATA = bytes(range(256)) * 1200

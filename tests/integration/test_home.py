@@ -184,9 +184,7 @@ def test_bytes_discarded_are_fetched_again_and_the_chunk_is_right(home: Home) ->
         assert home.verdict(2).verdict == "delivered"
     wait_until(lambda: home.delivered)
     assert home.delivered[0][1] == DATA
-    assert home.delivered[0][0].sources == (
-        SourceShare(node_url=honest.url, size_bytes=len(DATA)),
-    )
+    assert home.delivered[0][0].sources == (SourceShare(node_url=honest.url, size_bytes=len(DATA)),)
 
 
 def test_a_chunk_without_a_checksum_is_taken_as_it_is(home: Home) -> None:

@@ -18,7 +18,6 @@ from tests.process.support import (
     ROOT,
     Command,
     Viewer,
-    assert_beginning_of,
     assert_same_film,
     delivering,
     free_port,

@@ -218,9 +218,9 @@ class World:
             for r in self.reads.values()
             if r.fetch.lease_id == fetch.lease_id and r.fetch.part == fetch.part
         )
-        assert any(
-            start <= fetch.start_bytes < fetch.end_bytes <= end for start, end in free
-        ), "bytes are asked for that are held or on their way"
+        assert any(start <= fetch.start_bytes < fetch.end_bytes <= end for start, end in free), (
+            "bytes are asked for that are held or on their way"
+        )
         self.reads[fetch.job_id] = Read(
             fetch=fetch,
             worker_id=worker_id,

@@ -5,8 +5,7 @@ The examples are drawn the same way in every run; the model checks its invariant
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from common.messages import ChunkSpec
 from tests.builders import a_chunk, a_coded_chunk

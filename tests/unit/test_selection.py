@@ -166,6 +166,12 @@ def test_a_few_bytes_say_nothing_about_the_rate() -> None:
     assert node.rate.value_mbps is None
 
 
+def test_a_trickle_says_that_the_node_is_slow() -> None:
+    node = Node(A)
+    node.note_progress(2500, 0.25, 10)
+    assert node.rate_mbps == pytest.approx(0.08)
+
+
 # ---------------------------------------------------------------- book
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from buffer.live import LiveSession
+from typing import TYPE_CHECKING
+
 from common.messages import ChunkMap, ChunkRecord, ChunkState, SessionStatus
+
+if TYPE_CHECKING:
+    from buffer.live import LiveSession
 
 
 def session_status(live: LiveSession, now_sec: float) -> SessionStatus:

@@ -1,4 +1,4 @@
-"""Downloads as they were asked for, checked. No I/O, no clock, no randomness."""
+"""Downloads as they were asked for, checked."""
 
 from __future__ import annotations
 

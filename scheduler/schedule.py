@@ -17,7 +17,6 @@ from scheduler.leases import Worker, WorkerBook
 from scheduler.selection import NodeBook
 from scheduler.wanted import Job, Wanted
 
-
 # Last words come within milliseconds; a few hundred sessions may end in that time.
 KEPT_AFTERWARDS = 1000
 

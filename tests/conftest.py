@@ -55,13 +55,13 @@ def _new_children(known: set[psutil.Process]) -> set[psutil.Process]:
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:
     with contextlib.suppress(psutil.NoSuchProcess):
-        return process.children(recursive=True)
+        return list(process.children(recursive=True))
     return []
 
 
 def _is_alive(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False
 
 

@@ -75,7 +75,8 @@ class PlannerRig:
             for f in self.running.values()
             if f.lease_id in mine
         ]
-        return self.feed(a_beat(worker_id, **({"leases": mine, "running": running} | changed)))
+        fields: dict[str, Any] = {"leases": mine, "running": running}
+        return self.feed(a_beat(worker_id, **(fields | changed)))
 
     def know(self, *nodes: Any) -> None:
         """Publish scores; without arguments three equal nodes answer pings and ranges."""

@@ -12,10 +12,10 @@ from tests.builders import a_chunk, a_coded_chunk
 from tests.simulation.model import NodePlan, Trouble, World
 
 # The good node alone brings all chunks in 5 s; the rest is waiting for leases, breakers and rounds of back-off.
-PATIENCE_SEC = 90.0
+PATIENCE_SEC = 60.0
 MODEST = settings(
     derandomize=True,
-    max_examples=40,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -18,6 +18,7 @@ class Recorder:
     """An output that notes what it is told, and may be made to wait or to fail."""
 
     name = "recorder"
+    begun = True
 
     def __init__(self) -> None:
         self.calls: list[str] = []

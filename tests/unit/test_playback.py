@@ -151,7 +151,8 @@ def test_a_seek_does_not_count_as_a_stall() -> None:
     film.playback.start(107)
     film.to(108)
     assert film.playback.position_sec == pytest.approx(56)
-    assert (film.playback.rebuffering_events, film.playback.played_sec) == (0, pytest.approx(3))
+    assert film.playback.rebuffering_events == 0
+    assert film.playback.played_sec == pytest.approx(3)
     assert film.playback.startup_latency_sec == pytest.approx(2), "a seek is no second startup"
 
 
@@ -159,9 +160,9 @@ def test_a_seek_while_paused_stays_paused() -> None:
     film = started()
     film.playback.pause(103, True)
     film.playback.seek(104, 5)
-    assert film.playback.state == "paused"
+    states = [film.playback.state]
     film.playback.pause(105, False)
-    assert film.playback.state == "seeking"
+    assert [*states, film.playback.state] == ["paused", "seeking"]
 
 
 def test_a_hole_is_not_played() -> None:

@@ -8,7 +8,8 @@ RUN python3 -m venv /opt/vstack \
 
 FROM ${PYTHON_IMAGE}
 ENV PATH=/opt/vstack/bin:$PATH \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    VSTACK_CLUSTER_DATA=/data/cluster
 # /run/vstack is for a stack whose processes run in containers of their own, /data for the cluster's store and for
 # --output files. Volumes mounted there take over the owner.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin vstack \
@@ -17,6 +18,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /
 COPY --from=build /opt/vstack /opt/vstack
 WORKDIR /app
 COPY LICENSE README.md main.py dashboard_server.py network_monitor.py buffer_manager.py ./
+COPY client client
 COPY common common
 COPY monitor monitor
 COPY scheduler scheduler

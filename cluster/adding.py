@@ -51,7 +51,10 @@ def sample(arguments: argparse.Namespace) -> int:
     from cluster.sample import make_sample_film
 
     folder = data_dir(arguments)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--data {folder} cannot be made: {error.strerror}") from error
     path = folder / f"sample-{arguments.seconds:g}s.mp4"
     if not path.exists():
         say(f"making a film of {arguments.seconds:g} s, this happens once ...")

@@ -1,6 +1,7 @@
 """What several subcommands of `python -m cluster` share."""
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
@@ -43,13 +44,16 @@ def data_dir(arguments: argparse.Namespace) -> Path:
 
 
 def service_url(arguments: argparse.Namespace) -> str:
-    """Return the service the user means: --metadata-url, or the cluster on the data directory."""
-    if arguments.metadata_url is not None:
+    """Return the service meant: --metadata-url, the cluster on --data, $METADATA_SERVICE_URL, or the default cluster."""
+    named, source = arguments.metadata_url, "--metadata-url"
+    if named is None and arguments.data is None:
+        named, source = os.environ.get("METADATA_SERVICE_URL") or None, "METADATA_SERVICE_URL"
+    if named is not None:
         try:
-            origin_of(arguments.metadata_url)
+            origin_of(named)
         except CallError as error:
-            raise UsageError(f"--metadata-url {error}") from error
-        return str(arguments.metadata_url).rstrip("/")
+            raise UsageError(f"{source} {error}") from error
+        return str(named).rstrip("/")
     return read_state(data_dir(arguments)).metadata_url
 
 

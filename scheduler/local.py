@@ -66,7 +66,6 @@ class Ticket:
     spec: ChunkSpec
     deadline_sec: float
     events: asyncio.Queue[Fetched | ChunkTrouble | None] = field(default_factory=asyncio.Queue)
-    fetched: Fetched | None = None
     over: bool = False
 
 
@@ -246,17 +245,13 @@ class LocalDispatcher:
 
     def _on_report(self, msg: RangeFinished | ChunkFinished) -> None:
         self._handle(msg)
-        if isinstance(msg, ChunkFinished):
-            # The planner has noted the verdict: whoever waits may drop the ticket.
-            for ticket in list(self._tickets.values()):
-                if ticket.fetched is not None and not ticket.over:
-                    ticket.over = True
-                    ticket.events.put_nowait(ticket.fetched)
 
     def _on_delivery(self, delivery: ChunkDelivery, data: bytes) -> None:
         ticket = self._tickets.get(delivery.session_id)
-        if ticket is not None:
-            ticket.fetched = Fetched(data, delivery.sources)
+        if ticket is not None and not ticket.over:
+            # The home gives its verdict first, so the planner knows: whoever waits may drop the ticket.
+            ticket.over = True
+            ticket.events.put_nowait(Fetched(data, delivery.sources))
 
     # ------------------------------------------------------------ called in the home's threads
 

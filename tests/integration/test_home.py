@@ -46,9 +46,14 @@ class Home:
         self.real = ChunkHome(
             "w1",
             report=self.said.append,
-            deliver=lambda msg, data, to: self.delivered.append((msg, bytes(data), to)),
+            deliver=self._deliver,
         )
+        self.verdicts_before_delivery: list[str] = []
         self._ids = itertools.count(1)
+
+    def _deliver(self, msg: ChunkDelivery, data: memoryview, deliver_to: str) -> None:
+        self.verdicts_before_delivery += [m.verdict for m in self.verdicts()]
+        self.delivered.append((msg, bytes(data), deliver_to))
 
     def open(self, chunk: ChunkSpec, lease_id: str = "L") -> None:
         self.real.handle(
@@ -129,6 +134,15 @@ def test_a_chunk_is_assembled_verified_and_delivered(home: Home) -> None:
     assert msg.sources == (SourceShare(node_url=node.url, size_bytes=len(DATA)),)
     assert home.real.leases() == ()
     assert home.real.received_bytes == len(DATA)
+
+
+def test_the_verdict_is_given_before_the_chunk(home: Home) -> None:
+    # Whoever gets the last chunk may end the session at once, and what comes later is no longer counted.
+    home.open(a_chunk(data=DATA))
+    with ping_nodes(with_range(DATA)) as (node,):
+        home.fetch(node)
+        wait_until(lambda: home.delivered)
+    assert home.verdicts_before_delivery == ["delivered"]
 
 
 def test_each_range_remembers_its_node(home: Home) -> None:

@@ -216,3 +216,31 @@ def test_two_lost_nodes_still_give_the_chunk() -> None:
     rig.verdict(fetch)
     assert rig.state_of(chunk).delivered_sec is not None
     assert sent(rig.commands, DiscardRange) == []
+
+
+# ---------------------------------------------------------------- last words
+
+
+def test_a_chunk_delivered_as_its_session_ends_is_counted() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk()))
+    (fetch,) = rig.running.values()
+    rig.end(fetch)
+    owner = rig.leases[fetch.lease_id]
+    rig.feed(a_demand(closed=True))
+    rig.leases[fetch.lease_id] = owner
+    rig.verdict(fetch)
+    (account,) = rig.planner.accounts.all
+    assert (account.total_downloads, account.needed_bytes) == (1, a_chunk().size_bytes)
+
+
+def test_bytes_of_a_range_nobody_wants_any_more_are_counted() -> None:
+    rig = a_rig()
+    rig.feed(a_demand(a_chunk()))
+    (fetch,) = rig.running.values()
+    owner = rig.leases[fetch.lease_id]
+    rig.feed(a_demand(closed=True))
+    rig.leases[fetch.lease_id] = owner
+    rig.end(fetch, "cancelled", until=fetch.start_bytes + 5000)
+    (account,) = rig.planner.accounts.all
+    assert account.received_bytes == 5000

@@ -44,7 +44,7 @@ def data_dir(arguments: argparse.Namespace) -> Path:
 
 
 def service_url(arguments: argparse.Namespace) -> str:
-    """Return the service meant: --metadata-url, the cluster on --data, $METADATA_SERVICE_URL, or the default cluster."""
+    """Return the service meant: --metadata-url, the one on --data, $METADATA_SERVICE_URL, or the default cluster."""
     named, source = arguments.metadata_url, "--metadata-url"
     if named is None and arguments.data is None:
         named, source = os.environ.get("METADATA_SERVICE_URL") or None, "METADATA_SERVICE_URL"

@@ -93,6 +93,15 @@ class _KnownAdapter(HTTPAdapter):
         super().init_poolmanager(*arguments, **named)
         self.poolmanager.pool_classes_by_scheme = {"http": _KnownPool, "https": _KnownTlsPool}
 
+    def close(self) -> None:
+        """Close idle connections now: urllib3 would leave that to the pools' garbage collection."""
+        pools = self.poolmanager.pools
+        for key in pools.keys():  # noqa: SIM118  # it is no dict and cannot be iterated
+            pool = pools.get(key)
+            if pool is not None:
+                pool.close()
+        super().close()
+
 
 def new_http_session() -> requests.Session:
     """Return a session for nodes: kept connections, no retries, no redirects, nothing from the environment."""

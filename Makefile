@@ -95,8 +95,9 @@ format: $(DEV_STAMP)
 bench: $(RUN_STAMP)
 	@$(PY) -m bench $(BENCH_ARGS)
 
+# Extras stay in the lines: without them pip refuses the locked base of `name[extra]` as soon as a newer release is out.
 # The smaller sets start from the largest one's pins, so that all four agree.
-COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 lock: $(DEV_STAMP)
 	@$(COMPILE) $(UPGRADE) --output-file=requirements/dev.txt requirements/dev.in

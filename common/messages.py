@@ -90,6 +90,18 @@ class FetchRange:
     accepts_ranges: bool | None
 
 
+@message("worker.resize")
+class ResizeRange:
+    """Move the end of a running range (scheduler PUSH -> worker.<id>.jobs).
+
+    The worker decides where it really ends: what has come beyond a nearer end is kept and reported. A farther end is
+    only for nodes without `Range`, whose body goes on to its end anyway.
+    """
+
+    job_id: str
+    end_bytes: int
+
+
 @message("worker.cancel")
 class CancelRange:
     """Stop reading a range; what was read is kept (scheduler PUSH -> worker.<id>.jobs)."""

@@ -89,12 +89,15 @@ class NodeScore:
 class JobProgress:
     """A running range as its worker sees it; `received_until_bytes` is the offset in the part.
 
+    `range_honoured` is None until the answer's head has come; False says that the body began at byte 0.
+
     `received_bytes` counts what crossed the network, a prefix read through included; 0 when the worker does not say.
     """
 
     job_id: str
     received_until_bytes: int
     received_bytes: int = 0
+    range_honoured: bool | None = None
 
 
 RangeOutcome = Literal[

@@ -12,10 +12,11 @@ from common.messages import (
     EventKind,
     FetchRange,
     OpenChunk,
+    ResizeRange,
     Transfer,
 )
 
-JobMessage = OpenChunk | FetchRange | CancelRange | DiscardRange | CloseChunk
+JobMessage = OpenChunk | FetchRange | ResizeRange | CancelRange | DiscardRange | CloseChunk
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 Sink = Callable[[int, bytes], None]
+# Told once, when the answer's head has come: whether the range was honoured.
+Headed = Callable[[bool], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class RangeRead:
         silence_sec: float,
         accepts_ranges: bool | None,
         sink: Sink,
+        headed: Headed | None = None,
     ) -> None:
         self._http = http
         self._replica = replica
@@ -140,6 +143,7 @@ class RangeRead:
         self._silence_sec = silence_sec
         self._ask_range = accepts_ranges is not False
         self._sink = sink
+        self._headed = headed
         self._cancelled = threading.Event()
         self._sock: socket.socket | None = None
         self._begun_sec: float | None = None
@@ -184,6 +188,14 @@ class RangeRead:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
+    def resize(self, end: int) -> None:
+        """Move the end; callable from any thread. Only a body that goes on anyway can end later than asked for."""
+        if end > self._end and self._honoured is not False:
+            return
+        self._end = min(end, self._part_size)
+        if self._until >= self._end:
+            self._shut()
+
     def run(self) -> RangeResult:
         """Read until done, cancelled or failed; never raises for what the network does."""
         begun_sec = self._begun_sec = time.monotonic()
@@ -201,9 +213,11 @@ class RangeRead:
         finally:
             # The thread lives on; what the read holds, the chunk's bytes among it, need not.
             _running.read = self._sock = None
-        if outcome != "complete" and self._overdue:
+        if self._until >= self._end:
+            outcome, detail = "complete", ""
+        elif outcome != "complete" and self._overdue:
             outcome, detail = "silent", "does not finish the head of its answer"
-        if outcome != "complete" and self._cancelled.is_set():
+        elif outcome != "complete" and self._cancelled.is_set():
             outcome, detail = "cancelled", ""
         return RangeResult(
             outcome=outcome,
@@ -234,6 +248,8 @@ class RangeRead:
                 raise _Stop("cancelled")
             self._first_byte_sec = time.monotonic() - begun_sec
             position = self._check_head(response)
+            if self._headed is not None:
+                self._headed(self._honoured is not False and response.status_code == 206)
             self._read_body(response, position)
             if not self._body_is_over(response):
                 # What remains is not wanted; the connection cannot be used again.

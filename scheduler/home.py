@@ -7,6 +7,7 @@ each chunk has a lock of its own. `report` and `deliver` are called in those thr
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import threading
 import time
@@ -24,18 +25,21 @@ from common.messages import (
     JobProgress,
     OpenChunk,
     RangeFinished,
+    RangeProgress,
     RangeSource,
+    ResizeRange,
     SourceShare,
 )
 from common.units import node_of
-from scheduler.bytemap import ByteMap
+from scheduler.bytemap import ByteMap, Span
 from scheduler.commands import JobMessage
+from scheduler.coverage import missing_bytes
 from scheduler.fetcher import RangeRead, new_http_session
 from scheduler.wanted import DATA_FRAGMENTS, WHOLE
 
 logger = logging.getLogger(__name__)
 
-Report = Callable[[RangeFinished | ChunkFinished], None]
+Report = Callable[[RangeProgress | RangeFinished | ChunkFinished], None]
 Deliver = Callable[[ChunkDelivery, memoryview, str], None]
 
 # Ranges read at the same time by one home; above the scheduler's limit of chunks times fragments.
@@ -50,8 +54,6 @@ class _Part:
     verified: bool = False
     # Judged wrong; nothing more is said of it until the scheduler discards bytes.
     rejected: bool = False
-    # Reads whose end was not reported yet: no verdict may overtake the report of a range it rests on.
-    reads: int = 0
 
 
 @dataclass(slots=True)
@@ -90,14 +92,22 @@ class ChunkHome:
             case FetchRange():
                 self._fetch(msg)
             case CancelRange():
-                with self._lock:
-                    found = self._reads.get(msg.job_id)
-                if found is not None:
-                    found[1].cancel()
+                read = self._running(msg.job_id)
+                if read is not None:
+                    read.cancel()
+            case ResizeRange():
+                read = self._running(msg.job_id)
+                if read is not None:
+                    read.resize(msg.end_bytes)
             case DiscardRange():
                 self._discard(msg)
             case CloseChunk():
                 self._close(msg.lease_id)
+
+    def _running(self, job_id: str) -> RangeRead | None:
+        with self._lock:
+            found = self._reads.get(job_id)
+        return found[1] if found is not None else None
 
     def leases(self) -> tuple[str, ...]:
         """Return the chunks held."""
@@ -189,10 +199,20 @@ class ChunkHome:
 
             def sink(position: int, data: bytes) -> None:
                 with assembly.lock:
-                    part.data[position : position + len(data)] = data
+                    # Held bytes may be verified already: a second sender does not touch them.
+                    for start, end in part.held.missing_within(position, position + len(data)):
+                        part.data[start:end] = data[start - position : end - position]
                     part.held.add(position, position + len(data), node_url)
                 with self._lock:
                     self._progress[msg.job_id] = position + len(data)
+
+            def headed(honoured: bool) -> None:
+                begun = JobProgress(
+                    job_id=msg.job_id,
+                    received_until_bytes=msg.start_bytes,
+                    range_honoured=honoured,
+                )
+                self._report(RangeProgress(worker_id=self.worker_id, running=(begun,)))
 
             read = RangeRead(
                 self._http,
@@ -203,14 +223,13 @@ class ChunkHome:
                 silence_sec=msg.silence_sec,
                 accepts_ranges=msg.accepts_ranges,
                 sink=sink,
+                headed=headed,
             )
             self._reads[msg.job_id] = (msg.lease_id, read)
             self._progress[msg.job_id] = -msg.start_bytes
-        with assembly.lock:
-            part.reads += 1
-        self._pool.submit(self._run, msg, assembly, part, read)
+        self._pool.submit(self._run, msg, assembly, read)
 
-    def _run(self, msg: FetchRange, assembly: _Assembly, part: _Part, read: RangeRead) -> None:
+    def _run(self, msg: FetchRange, assembly: _Assembly, read: RangeRead) -> None:
         try:
             result = read.run()
             with self._lock:
@@ -232,8 +251,6 @@ class ChunkHome:
                     detail=result.detail,
                 )
             )
-            with assembly.lock:
-                part.reads -= 1
             self._finish(msg.lease_id, assembly)
         except Exception:
             # The scheduler must not wait for a verdict that never comes.
@@ -249,7 +266,7 @@ class ChunkHome:
             whole = [
                 index
                 for index, part in assembly.parts.items()
-                if part.held.complete and not part.reads and not part.rejected
+                if part.held.complete and not part.rejected
             ]
             for index in whole:
                 part = assembly.parts[index]
@@ -258,15 +275,19 @@ class ChunkHome:
                     self._reject(lease_id, index, f"part {index} does not match its checksum")
                     return
                 part.verified = True
-            if len(whole) < (DATA_FRAGMENTS if chunk.fragments else 1):
-                return
-            data: bytes | bytearray = assembly.parts[whole[0]].data
-            if chunk.fragments:
-                data = _decode(assembly, whole, chunk.size_bytes)
+            data: bytes | bytearray
+            if not chunk.fragments:
+                if not whole:
+                    return
+                data = assembly.parts[WHOLE].data
+            else:
+                if not _is_covered(assembly):
+                    return
+                data = _decode(assembly, chunk.size_bytes)
                 if not _matches(data, chunk.checksum_sha256):
                     self._reject(lease_id, WHOLE, "decoded chunk does not match its checksum")
                     return
-            delivery = self._describe(assembly, whole[:DATA_FRAGMENTS])
+            delivery = self._describe(assembly)
             assembly.closed = True
         with self._lock:
             self._assemblies.pop(lease_id, None)
@@ -289,12 +310,12 @@ class ChunkHome:
             )
         )
 
-    def _describe(self, assembly: _Assembly, used_parts: list[int]) -> ChunkDelivery:
+    def _describe(self, assembly: _Assembly) -> ChunkDelivery:
         chunk = assembly.opened.chunk
         ranges = tuple(
             RangeSource(part=index, start_bytes=c.start, end_bytes=c.end, node_url=c.node_url)
-            for index in used_parts
-            for c in assembly.parts[index].held.contributions
+            for index, part in assembly.parts.items()
+            for c in part.held.contributions
         )
         shares: dict[str, int] = {}
         for source in ranges:
@@ -319,10 +340,42 @@ def _matches(data: bytes | bytearray, checksum_sha256: str) -> bool:
     return not checksum_sha256 or hashlib.sha256(data).hexdigest() == checksum_sha256
 
 
-def _decode(assembly: _Assembly, whole: list[int], size_bytes: int) -> bytes:
-    """Return the chunk from any three whole fragments."""
+def _usable_spans(assembly: _Assembly) -> dict[int, list[Span]]:
+    """Return what is held of each part that was not found wrong."""
+    return {
+        index: [(c.start, c.end) for c in part.held.contributions]
+        for index, part in assembly.parts.items()
+        if not part.rejected
+    }
+
+
+def _is_covered(assembly: _Assembly) -> bool:
+    """Whether enough parts hold every position."""
+    spans = _usable_spans(assembly)
+    size = next(iter(assembly.parts.values())).held.size
+    needed = DATA_FRAGMENTS if assembly.opened.chunk.fragments else 1
+    return missing_bytes(spans, size, needed) == 0
+
+
+def _decode(assembly: _Assembly, size_bytes: int) -> bytes:
+    """Return the chunk from any three fragments at every position: each stretch has its own survivors."""
     # numpy takes longer to import than most chunks to fetch, and replicated videos never need it.
     from scheduler.erasure import decode_fragments
 
-    fragments = {index: memoryview(assembly.parts[index].data) for index in whole}
-    return decode_fragments(fragments, size_bytes)
+    length = next(iter(assembly.parts.values())).held.size
+    spans = _usable_spans(assembly)
+    edges = sorted(
+        {0, length, *(edge for held in spans.values() for span in held for edge in span)}
+    )
+    columns = [bytearray(length) for _ in range(DATA_FRAGMENTS)]
+    for start, end in itertools.pairwise(edges):
+        survivors = [
+            index
+            for index in sorted(spans)
+            if any(a <= start and end <= b for a, b in spans[index])
+        ][:DATA_FRAGMENTS]
+        stretch = {i: memoryview(assembly.parts[i].data)[start:end] for i in survivors}
+        plain = decode_fragments(stretch, DATA_FRAGMENTS * (end - start))
+        for row, column in enumerate(columns):
+            column[start:end] = plain[row * (end - start) : (row + 1) * (end - start)]
+    return b"".join(columns)[:size_bytes]

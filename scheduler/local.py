@@ -82,7 +82,9 @@ class LocalDispatcher:
         on_load: Callable[[str, int], None],
     ) -> None:
         """`scores` is asked each second; `on_load` is told how the ranges at a node changed."""
-        self._planner = Planner(max_active_chunks=max_active_chunks, rng=random.Random())
+        self._planner = Planner(
+            max_active_chunks=max_active_chunks, rng=random.Random(), shared_limit=True
+        )
         self._scores = scores
         self._on_transfer = on_transfer
         self._on_failover = on_failover
@@ -243,7 +245,7 @@ class LocalDispatcher:
             if change:
                 self._on_load(node_url, change)
 
-    def _on_report(self, msg: RangeFinished | ChunkFinished) -> None:
+    def _on_report(self, msg: RangeProgress | RangeFinished | ChunkFinished) -> None:
         self._handle(msg)
 
     def _on_delivery(self, delivery: ChunkDelivery, data: bytes) -> None:
@@ -255,7 +257,7 @@ class LocalDispatcher:
 
     # ------------------------------------------------------------ called in the home's threads
 
-    def _report_soon(self, msg: RangeFinished | ChunkFinished) -> None:
+    def _report_soon(self, msg: RangeProgress | RangeFinished | ChunkFinished) -> None:
         self._soon(self._on_report, msg)
 
     def _deliver_soon(self, delivery: ChunkDelivery, data: memoryview, _deliver_to: str) -> None:

@@ -4,9 +4,10 @@ No I/O, no clock: `now_sec` is an argument and randomness comes from `rng`. Mess
 commands come out; a shell carries them out. The work is split over four modules: this one keeps the state and answers
 events, `assignment` picks the node for a range, `wanted` and `selection` hold what is known of chunks and nodes.
 
-Rules of this version: earliest deadline first over all sessions; at most `max_active_chunks` chunks in work; one
-range in flight per node; a range is what is left of a chunk (or of a fragment); a failure frees the rest for another
-node at once.
+Earliest deadline first over all sessions; at most `max_active_chunks` chunks in work. Every idle node takes a share of
+the earliest urgent chunk that it can serve, and a node soon idle its next one; with nothing free it takes over a part
+of a late range. A chunk due later than the low water mark is read by one node per part. A failure frees the rest of a
+range for the others at once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from common.messages import (
-    CancelRange,
     ChunkFinished,
     ChunkTrouble,
     CloseChunk,
@@ -29,11 +29,12 @@ from common.messages import (
 )
 from scheduler import assignment, results
 from scheduler.accounts import Accounts
+from scheduler.active import Active, ActiveBook, urgency
 from scheduler.commands import Announce, Command, SendJob, TellBuffer
 from scheduler.leases import WorkerBook
 from scheduler.schedule import Schedule
-from scheduler.selection import NodeBook
-from scheduler.wanted import Job, Wanted
+from scheduler.selection import Node, NodeBook
+from scheduler.wanted import Job, Source, Wanted
 
 # A session whose buffer has not said what it wants for this long is gone.
 DEMAND_LEASE_SEC = 5.0
@@ -43,6 +44,8 @@ REDELIVER_AFTER_SEC = 3.0
 HUNG_JOB_GRACE_SEC = 3.0
 # Hashing and decoding take milliseconds; a verdict this late will not come.
 VERDICT_SEC = 5.0
+# Each round of planning gives each node one range; two per node is the most there is to give.
+MAX_ROUNDS_OF_PLANNING = 4
 RETRY_BASE_SEC = 0.5
 RETRY_MAX_SEC = 8.0
 RETRY_JITTER_RATIO = 0.5
@@ -54,8 +57,13 @@ Event = Demand | NodeScores | WorkerHeartbeat | RangeProgress | RangeFinished | 
 class Planner:
     """Turns events into commands; see the module's first lines for the rules."""
 
-    def __init__(self, *, max_active_chunks: int, rng: random.Random) -> None:
+    def __init__(
+        self, *, max_active_chunks: int, rng: random.Random, shared_limit: bool = False
+    ) -> None:
+        """`max_active_chunks` bounds the chunks in work of each session, of all together with `shared_limit`."""
         self.max_active_chunks = max_active_chunks
+        self._shared_limit = shared_limit
+        self._active = ActiveBook()
         self._schedule = Schedule(rng)
         self._demand_seen_sec: dict[str, float] = {}
         self._low_water_sec: dict[str, float] = {}
@@ -87,26 +95,31 @@ class Planner:
     def handle(self, event: Event, now_sec: float) -> list[Command]:
         """Fold one message in and return what to do."""
         commands: list[Command] = []
+        everything = False
         match event:
             case Demand():
                 self._on_demand(event, now_sec, commands)
             case NodeScores():
+                everything = True
                 self._schedule.nodes.update(event.nodes)
                 named = {score.node_url for score in event.nodes}
                 self._schedule.nodes.forget_except(
                     named.union(*(c.node_urls() for c in self._schedule.chunks.values()))
                 )
             case WorkerHeartbeat():
+                everything = True
                 self._on_heartbeat(event, now_sec, commands)
             case RangeProgress():
-                results.on_progress(self._schedule, event.worker_id, event.running, now_sec)
+                results.on_progress(
+                    self._schedule, event.worker_id, event.running, now_sec, commands
+                )
             case RangeFinished():
                 results.on_range(self._schedule, event, now_sec, commands)
             case ChunkFinished():
                 results.on_chunk(self._schedule, event, now_sec, commands)
             case _:
                 assert_never(event)
-        self._plan(now_sec, commands)
+        self._plan(now_sec, commands, everything=everything)
         return commands
 
     def tick(self, now_sec: float) -> list[Command]:
@@ -128,13 +141,7 @@ class Planner:
         for session_id, seen_sec in list(self._demand_seen_sec.items()):
             if now_sec - seen_sec > DEMAND_LEASE_SEC:
                 self._close_session(session_id, commands)
-        for job in assignment.late_jobs(
-            self._schedule.jobs.values(), self._schedule.nodes, now_sec
-        ):
-            job.cancelled = True
-            job.chunk.excluded.add(job.node_url)
-            self._schedule.send(job.chunk, CancelRange(job_id=job.job_id), commands)
-        self._plan(now_sec, commands)
+        self._plan(now_sec, commands, everything=True)
         return commands
 
     def _on_demand(self, demand: Demand, now_sec: float, commands: list[Command]) -> None:
@@ -143,6 +150,7 @@ class Planner:
             self._close_session(session_id, commands)
             return
         self._demand_seen_sec[session_id] = now_sec
+        self._schedule.touched.add(session_id)
         self._low_water_sec[session_id] = demand.low_water_mark_sec
         self._schedule.accounts.session(session_id).closed = False
         named = {item.chunk.chunk_id for item in demand.wanted}
@@ -173,7 +181,7 @@ class Planner:
                 seen_sec=now_sec,
                 deliver_to=demand.deliver_to,
             )
-            self._schedule.chunks[chunk.key] = chunk
+            self._schedule.add(chunk)
             return
         chunk.deadline_sec = deadline_sec
         chunk.deliver_to = demand.deliver_to
@@ -203,38 +211,129 @@ class Planner:
             self._schedule.workers.take(beat.worker_id)
             self._schedule.lose_worker(worker, now_sec, commands)
             return
-        results.on_progress(self._schedule, beat.worker_id, beat.running, now_sec)
+        results.on_progress(self._schedule, beat.worker_id, beat.running, now_sec, commands)
 
-    def _plan(self, now_sec: float, commands: list[Command]) -> None:
-        waiting = [c for c in self._schedule.chunks.values() if c.delivered_sec is None]
-        waiting.sort(key=lambda c: (c.deadline_sec, c.spec.sequence_num))
-        in_work = sum(1 for c in waiting if c.jobs)
+    def _group(self, session_id: str) -> str:
+        return "" if self._shared_limit else session_id
+
+    def _plan(self, now_sec: float, commands: list[Command], *, everything: bool = False) -> None:
+        """Give every node that has room the most urgent range it can serve.
+
+        What no event has touched is looked at again when time has passed, with `everything`.
+        """
+        schedule = self._schedule
+        if everything:
+            groups = {self._group(chunk.session_id) for chunk in schedule.chunks.values()}
+            groups.update(self._active.groups())
+        else:
+            groups = {self._group(session_id) for session_id in schedule.touched}
+        for group in groups:
+            self._active.replace(group, self._choose_active(group, now_sec, commands))
+        schedule.touched.clear()
+        node_urls = self._active.node_urls(groups)
+        for _ in range(MAX_ROUNDS_OF_PLANNING):
+            if not self._give_once(node_urls, now_sec, commands):
+                break
+        schedule.touched.clear()
+
+    def _choose_active(
+        self, group: str, now_sec: float, commands: list[Command]
+    ) -> list[tuple[Wanted, list[Source]]]:
+        """Return the most urgent chunks of a group and where they can be read, no more than may be in work."""
+        schedule = self._schedule
+        chunks = schedule.chunks.values() if self._shared_limit else schedule.of_session(group)
+        waiting = sorted((c for c in chunks if c.delivered_sec is None), key=urgency)
+        active: list[tuple[Wanted, list[Source]]] = []
+        in_work = 0
         for chunk in waiting:
-            # A chunk that waits for its replicas to recover holds nobody up.
+            if in_work >= self.max_active_chunks:
+                break
             if chunk.retry_at_sec > now_sec:
+                # It waits for better times, and must not keep the others waiting.
                 continue
-            if not chunk.jobs and in_work >= self.max_active_chunks:
+            sources = assignment.usable_sources(chunk, schedule.nodes, now_sec)
+            if not sources and not chunk.jobs and chunk.verifying_sec is None:
+                self._retry_later(chunk, now_sec, commands)
                 continue
-            was_idle = not chunk.jobs
-            low_water_sec = self._low_water_sec.get(chunk.session_id, 0.0)
-            urgent = chunk.deadline_sec - now_sec < low_water_sec
-            while True:
-                choice = assignment.choose(
-                    chunk,
-                    self._schedule.nodes,
-                    self._schedule.jobs.values(),
-                    now_sec,
-                    urgent=urgent,
-                    rng=self._schedule.rng,
-                )
-                if choice is None:
+            in_work += 1
+            if sources:
+                active.append((chunk, sources))
+        return active
+
+    def _give_once(self, node_urls: set[str], now_sec: float, commands: list[Command]) -> bool:
+        """Give each node with room at most one range; False when nobody took any."""
+        nodes = self._schedule.nodes
+        room = [nodes.node(url) for url in node_urls]
+        room = [node for node in room if self._has_room(node, now_sec)]
+        # The best node takes the first bytes: they are what an equal finish is measured from.
+        room.sort(key=lambda n: (-n.loaded_score(), n.node_url))
+        given = False
+        for node in room:
+            for active in self._active.at_node(node.node_url):
+                if self._give(node, active, now_sec, commands):
+                    given = True
                     break
-                if isinstance(choice, assignment.Exhausted):
-                    self._retry_later(chunk, now_sec, commands)
-                    break
-                if not self._schedule.start(chunk, choice, now_sec, commands):
-                    break
-            in_work += was_idle and bool(chunk.jobs)
+        return given
+
+    def _busy_sec(self, node: Node, now_sec: float) -> float:
+        jobs = self._schedule.jobs_at(node.node_url)
+        return max((assignment.remaining_sec(j, node, now_sec) for j in jobs), default=0.0)
+
+    def _has_room(self, node: Node, now_sec: float) -> bool:
+        if node.active == 0:
+            return True
+        if node.active > 1 or not node.measured:
+            return False
+        (job,) = self._schedule.jobs_at(node.node_url)
+        ahead_sec = node.latency_sec + assignment.COMMAND_SEC + assignment.AHEAD_SEC
+        return (
+            not assignment.is_quiet(job, now_sec)
+            and assignment.remaining_sec(job, node, now_sec) < ahead_sec
+        )
+
+    def _may_read(self, chunk: Wanted) -> bool:
+        """Whether a chunk may be begun: others of its group may still be read that are less urgent by now."""
+        if chunk.jobs:
+            return True
+        reading = self._schedule.reading(None if self._shared_limit else chunk.session_id)
+        return reading < self.max_active_chunks
+
+    def _give(self, node: Node, active: Active, now_sec: float, commands: list[Command]) -> bool:
+        schedule, chunk, sources = self._schedule, active.chunk, active.sources
+        if not self._may_read(chunk):
+            return False
+        low_water_sec = self._low_water_sec.get(chunk.session_id, 0.0)
+        urgent = chunk.deadline_sec - now_sec < low_water_sec
+        starting = chunk is not active.first and active.first.deadline_sec <= now_sec
+        busy_sec = {
+            s.node_url: self._busy_sec(schedule.nodes.node(s.node_url), now_sec) for s in sources
+        }
+        choice = assignment.next_range(
+            node,
+            chunk,
+            sources,
+            schedule.nodes,
+            busy_sec,
+            now_sec,
+            urgent=urgent,
+            starting=starting,
+        )
+        if choice is not None:
+            return schedule.start(chunk, choice, now_sec, commands)
+        if not urgent:
+            return False
+        theft = assignment.best_theft(
+            node,
+            chunk,
+            sources,
+            schedule.nodes,
+            now_sec,
+            wait_sec=busy_sec[node.node_url],
+        )
+        if theft is None:
+            return False
+        schedule.resize(theft.victim, theft.cut, commands)
+        return schedule.start(chunk, theft.choice, now_sec, commands)
 
     def _retry_later(self, chunk: Wanted, now_sec: float, commands: list[Command]) -> None:
         """All replicas failed: wait, tell the viewer, then try all of them again."""

@@ -6,6 +6,7 @@ No I/O, no clock, no randomness but the schedule's own `rng`.
 from __future__ import annotations
 
 from common.messages import (
+    CancelRange,
     ChunkFinished,
     CloseChunk,
     DiscardRange,
@@ -17,17 +18,25 @@ from common.units import megabits_per_sec, short_node
 from scheduler import assignment
 from scheduler.commands import Announce, Command, PublishTransfer
 from scheduler.schedule import Schedule
-from scheduler.selection import MIN_RATE_SAMPLE_BYTES, NODE_FAULTS
+from scheduler.selection import MIN_RATE_SAMPLE_BYTES, NODE_FAULTS, SILENCE_FLOOR_SEC
 from scheduler.wanted import WHOLE, Job, Wanted
 
 
 def on_progress(
-    schedule: Schedule, worker_id: str, running: tuple[JobProgress, ...], now_sec: float
+    schedule: Schedule,
+    worker_id: str,
+    running: tuple[JobProgress, ...],
+    now_sec: float,
+    commands: list[Command],
 ) -> None:
+    """Fold what running ranges have brought so far."""
     for progress in running:
         job = schedule.jobs.get(progress.job_id)
         if job is None or job.chunk.worker_id != worker_id:
             continue
+        schedule.touched.add(job.chunk.session_id)
+        if progress.range_honoured is not None and job.headed_sec is None:
+            _on_head(schedule, job, progress.range_honoured, now_sec, commands)
         if progress.received_bytes > job.received_bytes:
             # A prefix read through is a sign of life, too.
             job.received_bytes, job.progress_sec = progress.received_bytes, now_sec
@@ -37,6 +46,23 @@ def on_progress(
         job.chunk.parts[job.part].add(job.received_until, until, job.node_url)
         job.received_until, job.progress_sec = until, now_sec
         assignment.measure(job, schedule.nodes.node(job.node_url), now_sec)
+
+
+def _on_head(
+    schedule: Schedule, job: Job, honoured: bool, now_sec: float, commands: list[Command]
+) -> None:
+    """The answer begins; without `Range` the body begins at byte 0, whatever was asked for."""
+    job.headed_sec = job.progress_sec = now_sec
+    schedule.nodes.node(job.node_url).accepts_ranges = honoured
+    if honoured or job.whole_body:
+        return
+    chunk = job.chunk
+    if job.start == 0:
+        # It goes on to the end anyway: others take from its tail what they can bring sooner.
+        schedule.resize(job, chunk.parts[job.part].size, commands)
+    else:
+        job.cancelled = True
+        schedule.send(chunk, CancelRange(job_id=job.job_id), commands)
 
 
 def on_range(
@@ -49,7 +75,7 @@ def on_range(
     if job is None or job.chunk.worker_id != done.worker_id:
         return
     chunk, node = job.chunk, schedule.nodes.node(job.node_url)
-    until = max(job.received_until, min(done.received_until_bytes, job.end))
+    until = max(job.received_until, min(done.received_until_bytes, chunk.parts[job.part].size))
     chunk.parts[job.part].add(job.start, until, job.node_url)
     schedule.end_job(job)
     schedule.accounts.range_ended(chunk.session_id, done, node)
@@ -57,7 +83,7 @@ def on_range(
     goodput = None
     if done.received_bytes >= MIN_RATE_SAMPLE_BYTES and busy_sec > 0:
         goodput = megabits_per_sec(done.received_bytes, busy_sec)
-        if job.rate_mbps is None:
+        if job.rate_mbps is None or node.rate.value_mbps is None:
             node.rate.add(goodput)
     if done.first_byte_sec is not None:
         node.first_byte.add(done.first_byte_sec)
@@ -95,10 +121,14 @@ def _on_failure(
     schedule: Schedule, job: Job, done: RangeFinished, now_sec: float, commands: list[Command]
 ) -> None:
     chunk, node = job.chunk, schedule.nodes.node(job.node_url)
+    if job.node_url not in chunk.excluded:
+        # Two ranges may fail at one node; the chunk leaves it once.
+        chunk.failed_at = job.node_url
     chunk.excluded.add(job.node_url)
-    chunk.failed_at = job.node_url
     chunk.last_fault = "missing" if done.outcome == "missing" else "unreachable"
     chunk.last_detail = f"{short_node(job.node_url)}: {done.detail or done.outcome}"
+    if done.outcome == "silent":
+        _give_back(schedule, node.node_url, now_sec, commands)
     if done.outcome in NODE_FAULTS and node.breaker.failure(
         done.outcome, now_sec, schedule.rng, done.retry_after_sec
     ):
@@ -112,6 +142,17 @@ def _on_failure(
         )
 
 
+def _give_back(schedule: Schedule, node_url: str, now_sec: float, commands: list[Command]) -> None:
+    """A node fell silent on one range: its other quiet ranges need not wait for their own silence."""
+    for job in schedule.jobs.values():
+        if job.cancelled or job.node_url != node_url:
+            continue
+        if now_sec - job.progress_sec > SILENCE_FLOOR_SEC / 2:
+            job.cancelled = True
+            job.chunk.excluded.add(node_url)
+            schedule.send(job.chunk, CancelRange(job_id=job.job_id), commands)
+
+
 def on_chunk(
     schedule: Schedule, done: ChunkFinished, now_sec: float, commands: list[Command]
 ) -> None:
@@ -122,24 +163,26 @@ def on_chunk(
         schedule.accounts.delivered(dropped.session_id, dropped.spec.size_bytes)
     if chunk is None or chunk.worker_id != done.worker_id:
         return
+    schedule.touched.add(chunk.session_id)
     if done.verdict == "delivered":
         if chunk.accused:
             # It failed before the suspect's bytes were replaced and matches now.
             schedule.nodes.node(chunk.accused).offences += 1
-        chunk.delivered_sec = now_sec
+            name = short_node(chunk.accused)
+            text = f"chunk {chunk.spec.sequence_num}: wrong bytes from {name}, right without them"
+            commands.append(Announce(chunk.session_id, "corrupt", text))
         schedule.accounts.delivered(chunk.session_id, chunk.spec.size_bytes)
-        schedule.release(chunk)
+        schedule.deliver(chunk, now_sec, commands)
         return
     part = done.corrupt_part if done.corrupt_part in chunk.parts else WHOLE
-    if part in chunk.parts and not chunk.parts[part].complete:
+    affected = [part] if part in chunk.parts else list(chunk.parts)
+    if not (chunk.parts[part].complete if part in chunk.parts else chunk.complete):
         # Said twice: the bytes it speaks of were discarded already.
         return
     chunk.verifying_sec = None
     schedule.accounts.corrupt(chunk.session_id)
-    found = None
-    if part in chunk.parts:
-        chunk.vote(part)
-        found = chunk.next_suspect(part)
+    chunk.vote(part)
+    found = chunk.next_suspect(part)
     if found is None:
         _start_over(schedule, chunk, commands)
         return
@@ -154,18 +197,22 @@ def on_chunk(
     chunk.failed_at = suspect
     chunk.last_fault = "integrity"
     chunk.last_detail = f"{short_node(suspect)} sent wrong bytes"
-    for span in chunk.parts[part].contributions:
-        if span.node_url == suspect:
-            chunk.parts[part].remove(span.start, span.end)
-            discard = DiscardRange(
-                lease_id=chunk.lease_id, part=part, start_bytes=span.start, end_bytes=span.end
-            )
-            schedule.send(chunk, discard, commands)
+    for index in affected:
+        for span in chunk.parts[index].contributions:
+            if span.node_url == suspect:
+                chunk.parts[index].remove(span.start, span.end)
+                discard = DiscardRange(
+                    lease_id=chunk.lease_id, part=index, start_bytes=span.start, end_bytes=span.end
+                )
+                schedule.send(chunk, discard, commands)
+    name = short_node(suspect)
     commands.append(
         Announce(
             chunk.session_id,
             "corrupt",
-            f"chunk {chunk.spec.sequence_num}: wrong bytes from {short_node(suspect)}, fetched again",
+            f"chunk {chunk.spec.sequence_num}: "
+            + (f"wrong bytes from {name}" if certain else f"wrong bytes, perhaps from {name}")
+            + ", fetched again",
         )
     )
 

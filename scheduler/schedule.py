@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
+from collections.abc import Sequence
 
-from common.messages import CloseChunk, FetchRange, OpenChunk
+from common.messages import CloseChunk, FetchRange, OpenChunk, ResizeRange
 from common.units import short_node
 from scheduler.accounts import Accounts
 from scheduler.assignment import Choice
@@ -31,6 +33,13 @@ class Schedule:
         self.accounts = Accounts()
         self.chunks: dict[tuple[str, str], Wanted] = {}
         self.jobs: dict[str, Job] = {}
+        self._of_session: dict[str, dict[str, Wanted]] = {}
+        self._by_lease: dict[str, Wanted] = {}
+        self._jobs_at: dict[str, list[Job]] = {}
+        # How many chunks of each session are being read.
+        self._reading: Counter[str] = Counter()
+        # Sessions whose chunks or ranges changed since the last planning.
+        self.touched: set[str] = set()
         # Leases and ranges of chunks that were dropped, until their workers have had the last word.
         self.afterwards: dict[str, Wanted] = {}
         self._ids = itertools.count(1)
@@ -39,11 +48,25 @@ class Schedule:
 
     def of_session(self, session_id: str) -> list[Wanted]:
         """Return a session's chunks."""
-        return [c for c in self.chunks.values() if c.session_id == session_id]
+        return list(self._of_session.get(session_id, {}).values())
+
+    def add(self, chunk: Wanted) -> None:
+        """Take a chunk in."""
+        self.chunks[chunk.key] = chunk
+        self._of_session.setdefault(chunk.session_id, {})[chunk.spec.chunk_id] = chunk
+        self.touched.add(chunk.session_id)
 
     def by_lease(self, lease_id: str) -> Wanted | None:
         """Return the chunk behind a lease."""
-        return next((c for c in self.chunks.values() if c.lease_id == lease_id), None)
+        return self._by_lease.get(lease_id)
+
+    def jobs_at(self, node_url: str) -> Sequence[Job]:
+        """Return the ranges a node is sending."""
+        return self._jobs_at.get(node_url, ())
+
+    def reading(self, session_id: str | None) -> int:
+        """Return how many chunks of a session are being read, of all sessions for None."""
+        return self._reading.total() if session_id is None else self._reading[session_id]
 
     def start(self, chunk: Wanted, choice: Choice, now_sec: float, commands: list[Command]) -> bool:
         """Give a range to the chunk's home; False when no worker can take it."""
@@ -55,6 +78,7 @@ class Schedule:
             chunk.worker_id = worker.worker_id
             chunk.lease_id = f"{self._prefix}.{next(self._ids)}"
             worker.leases.add(chunk.lease_id)
+            self._by_lease[chunk.lease_id] = chunk
             self.send(
                 chunk,
                 OpenChunk(
@@ -78,8 +102,12 @@ class Schedule:
             progress_sec=now_sec,
             silence_sec=node.silence_sec(),
             measured_until=choice.start,
+            whole_body=node.accepts_ranges is False,
         )
+        if not chunk.jobs:
+            self._reading[chunk.session_id] += 1
         chunk.jobs[job.job_id] = self.jobs[job.job_id] = job
+        self._jobs_at.setdefault(node.node_url, []).append(job)
         node.active += 1
         failed_at, chunk.failed_at = chunk.failed_at, ""
         if failed_at not in ("", node.node_url):
@@ -108,6 +136,11 @@ class Schedule:
         )
         return True
 
+    def resize(self, job: Job, end: int, commands: list[Command]) -> None:
+        """Move the end of a running range; its claim ends there at once."""
+        job.end = end
+        self.send(job.chunk, ResizeRange(job_id=job.job_id, end_bytes=end), commands)
+
     def send(
         self,
         chunk: Wanted,
@@ -123,23 +156,51 @@ class Schedule:
         if chunk.lease_id:
             self.send(chunk, CloseChunk(lease_id=chunk.lease_id), commands)
             self.afterwards[chunk.lease_id] = chunk
+        self._expect_last_words(chunk)
+        self.release(chunk)
+        self.chunks.pop(chunk.key, None)
+        mine = self._of_session.get(chunk.session_id, {})
+        mine.pop(chunk.spec.chunk_id, None)
+        if not mine:
+            self._of_session.pop(chunk.session_id, None)
+
+    def deliver(self, chunk: Wanted, now_sec: float, commands: list[Command]) -> None:
+        """Note that a chunk is where it belongs, and end what is still read for it: bodies that others overtook."""
+        chunk.delivered_sec = now_sec
+        if chunk.jobs:
+            self.send(chunk, CloseChunk(lease_id=chunk.lease_id), commands)
+            self._expect_last_words(chunk)
+        self.release(chunk)
+
+    def _expect_last_words(self, chunk: Wanted) -> None:
         for job in chunk.jobs.values():
             self.afterwards[job.job_id] = chunk
         while len(self.afterwards) > KEPT_AFTERWARDS:
             del self.afterwards[next(iter(self.afterwards))]
-        self.release(chunk)
-        self.chunks.pop(chunk.key, None)
 
     def release(self, chunk: Wanted) -> None:
+        self.touched.add(chunk.session_id)
         for job in list(chunk.jobs.values()):
             self.end_job(job)
         self.workers.release(chunk.worker_id, chunk.lease_id)
+        self._by_lease.pop(chunk.lease_id, None)
         chunk.lease_id, chunk.worker_id = "", ""
 
     def end_job(self, job: Job) -> None:
-        job.chunk.jobs.pop(job.job_id, None)
-        if self.jobs.pop(job.job_id, None) is not None:
-            self.nodes.node(job.node_url).active -= 1
+        chunk = job.chunk
+        if self.jobs.pop(job.job_id, None) is None:
+            return
+        del chunk.jobs[job.job_id]
+        if not chunk.jobs:
+            self._reading[chunk.session_id] -= 1
+            if not self._reading[chunk.session_id]:
+                del self._reading[chunk.session_id]
+        at_node = self._jobs_at[job.node_url]
+        at_node.remove(job)
+        if not at_node:
+            del self._jobs_at[job.node_url]
+        self.nodes.node(job.node_url).active -= 1
+        self.touched.add(chunk.session_id)
 
     def break_lease(self, chunk: Wanted, now_sec: float, commands: list[Command], why: str) -> None:
         """Take a chunk away from its home; its bytes went with it."""

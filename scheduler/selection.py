@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from common.estimators import Goodput, RoundTrip, node_score
 from common.messages import BreakerState, NodeScore, RangeOutcome
-from common.units import megabits_per_sec, transfer_sec
+from common.units import transfer_sec
 
 # A node of which no byte was seen yet: ranked by latency, and given work.
 ASSUMED_RATE_MBPS = 10.0
@@ -133,6 +133,15 @@ class Node:
         )
 
     @property
+    def measured(self) -> bool:
+        """Whether data has come from it, so that its rate is more than an assumption."""
+        return self.rate.value_mbps is not None
+
+    def on_probation(self, now_sec: float) -> bool:
+        """Whether a small range should come first: it failed lately, or its rate is old."""
+        return self.breaker.state(now_sec) != "closed" or self.stale(now_sec)
+
+    @property
     def score(self) -> float:
         """The seed's score, from the monitor's reliability and our own freshest rate."""
         reliability = self.reported.success_rate_ratio if self.reported is not None else 1.0
@@ -162,11 +171,10 @@ class Node:
         """Whether the rate was measured so long ago that it may be wrong."""
         return self.last_data_sec is not None and now_sec - self.last_data_sec > STALE_AFTER_SEC
 
-    def note_progress(self, size_bytes: int, duration_sec: float, now_sec: float) -> None:
-        """Fold bytes of the running range into the rate."""
+    def note_progress(self, sample_mbps: float, now_sec: float) -> None:
+        """Fold the rate of a running range into the node's."""
         self.last_data_sec = now_sec
-        if size_bytes >= MIN_RATE_SAMPLE_BYTES or duration_sec >= MIN_RATE_SAMPLE_SEC:
-            self.rate.add(megabits_per_sec(size_bytes, duration_sec))
+        self.rate.add(sample_mbps)
 
 
 class NodeBook:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 
 from common.messages import ChunkSpec, Replica
 from common.units import node_of
-from scheduler.bytemap import ByteMap, Span
+from scheduler.bytemap import ByteMap, Span, subtract
+from scheduler.coverage import missing_bytes, short_spans, union
 
 WHOLE = -1
 DATA_FRAGMENTS = 3
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """A range being read: bytes [start, end) of `part`, of which [start, received_until) have come."""
 
@@ -34,10 +35,18 @@ class Job:
     measured_until: int = 0
     measured_sec: float | None = None
     rate_mbps: float | None = None
+    cold: bool = False
+    headed_sec: float | None = None
+    whole_body: bool = False
 
     @property
     def remaining(self) -> int:
         return self.end - self.received_until
+
+    @property
+    def flowing(self) -> bool:
+        """Whether its first bytes have come."""
+        return self.received_until > self.start or self.headed_sec is not None
 
 
 @dataclass(slots=True)
@@ -49,7 +58,7 @@ class Source:
     replica: Replica
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Wanted:
     """One chunk of one session until the buffer stops asking for it."""
 
@@ -108,7 +117,12 @@ class Wanted:
     @property
     def complete(self) -> bool:
         """Whether enough bytes are held to verify."""
-        return sum(part.complete for part in self.parts.values()) >= self.needed_parts
+        held = {
+            index: [(c.start, c.end) for c in part.contributions]
+            for index, part in self.parts.items()
+        }
+        size = next(iter(self.parts.values())).size
+        return missing_bytes(held, size, self.needed_parts) == 0
 
     def sources(self) -> list[Source]:
         """Return every place that has a part: data fragments before parities, replicas as listed."""
@@ -123,26 +137,28 @@ class Wanted:
     def node_urls(self) -> set[str]:
         return {source.node_url for source in self.sources()}
 
-    def claimed_parts(self) -> set[int]:
-        """Return the parts that are complete or being read."""
-        busy = {job.part for job in self.jobs.values() if not job.cancelled}
-        return busy | {index for index, part in self.parts.items() if part.complete}
-
     def free_spans(self, part: int) -> list[Span]:
-        """Return what of a part is neither held nor being read."""
-        claims = [(job.received_until, job.end) for job in self.jobs.values() if job.part == part]
-        return self.parts[part].free(claims)
+        """Return the bytes a reader of `part` could bring that nobody brings yet."""
+        if self.verifying_sec is not None:
+            return []
+        covers = self.covers()
+        lacking = short_spans(covers.values(), self.parts[part].size, self.needed_parts)
+        return subtract(lacking, covers[part])
 
-    def free_parts(self) -> list[int]:
-        """Return the parts of which a further one could be read, data before parities."""
-        if self.verifying_sec is not None or self.complete:
-            return []
-        if not self.coded:
-            return [WHOLE] if self.free_spans(WHOLE) else []
-        claimed = self.claimed_parts()
-        if len(claimed) >= DATA_FRAGMENTS:
-            return []
-        return [i for i in sorted(self.parts) if i not in claimed and self.free_spans(i)]
+    def covers(self) -> dict[int, list[Span]]:
+        """Return, for every part, the bytes held or being read."""
+        found: dict[int, list[Span]] = {}
+        for index, part in self.parts.items():
+            spans = [(c.start, c.end) for c in part.contributions]
+            spans += [(j.received_until, j.end) for j in self.jobs.values() if j.part == index]
+            found[index] = union(spans)
+        return found
+
+    @property
+    def free_bytes(self) -> int:
+        """Return how many bytes nobody brings yet."""
+        size = next(iter(self.parts.values())).size
+        return missing_bytes(self.covers(), size, self.needed_parts)
 
     def bytes_by_node(self) -> dict[str, int]:
         """Return how many held bytes came from each node, all parts together."""
@@ -158,16 +174,20 @@ class Wanted:
         Of the contributors not yet replaced the one with a share in most wrong versions is suspected, the larger of
         equals; alone it is guilty. None when every contributor has been replaced already.
         """
-        shares = self.parts[part].bytes_by_node()
+        shares = self._shares(part)
         left = [node for node in shares if node not in self.suspects]
         if not left:
             return None
         suspect = max(left, key=lambda node: (self.votes.get((part, node), 0), shares[node]))
         return suspect, len(shares) == 1
 
+    def _shares(self, part: int) -> dict[str, int]:
+        """Return who brought how much of a part, or of a coded chunk that only shows as a whole that it is wrong."""
+        return self.parts[part].bytes_by_node() if part in self.parts else self.bytes_by_node()
+
     def vote(self, part: int) -> None:
         """Note who had a share in a part that does not match."""
-        for node_url in self.parts[part].bytes_by_node():
+        for node_url in self._shares(part):
             self.votes[part, node_url] = self.votes.get((part, node_url), 0) + 1
 
     def clear_suspicions(self) -> None:

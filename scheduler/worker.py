@@ -21,6 +21,7 @@ from common.messages import (
     OpenChunk,
     RangeFinished,
     RangeProgress,
+    ResizeRange,
     WorkerHeartbeat,
 )
 from common.process import serve
@@ -48,6 +49,7 @@ class WorkerProcess:
             {
                 OpenChunk: handle,
                 FetchRange: handle,
+                ResizeRange: handle,
                 CancelRange: handle,
                 DiscardRange: handle,
                 CloseChunk: handle,
@@ -58,7 +60,7 @@ class WorkerProcess:
         self.service.on_close(self._say_goodbye)
         self._beat()
 
-    def _report_soon(self, msg: RangeFinished | ChunkFinished) -> None:
+    def _report_soon(self, msg: RangeProgress | RangeFinished | ChunkFinished) -> None:
         self.service.call_soon(lambda: self._push(msg))
 
     def _deliver_soon(self, msg: ChunkDelivery, data: memoryview, deliver_to: str) -> None:

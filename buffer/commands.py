@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from buffer.store import HeldChunk
-from common.messages import EventKind, OnMissing, WantedChunk
+from common.messages import EventKind, OnMissing, Policy, WantedChunk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,7 @@ class SessionOptions:
     low_water_mark_sec: float = 15.0
     start_playback_sec: float = 10.0
     max_buffer_bytes: int | None = None
+    policy: Policy = "deadline"
 
 
 @dataclass(frozen=True, slots=True)

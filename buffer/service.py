@@ -157,6 +157,7 @@ class BufferProcess:
                 low_water_mark_sec=msg.low_water_mark_sec,
                 start_playback_sec=msg.start_playback_sec,
                 max_buffer_bytes=msg.max_buffer_bytes,
+                policy=msg.policy,
             ),
             playback=Playback(command_sec=received_sec - msg.command_age_sec, paced=msg.paced),
         )
@@ -340,6 +341,7 @@ class BufferProcess:
                 wanted=ask.wanted,
                 low_water_mark_sec=core.options.low_water_mark_sec,
                 closed=core.closing,
+                policy=core.options.policy,
             ),
         )
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from client.smart_client import PlayOptions, SmartClient
 from client.stdout import StdoutPipe
@@ -18,10 +18,11 @@ from client.terminal import Screen, closing_text, live_text, mute, open_closed_s
 from common.config import Settings, load_settings
 from common.errors import ConfigError, ExitCode, VideoClientError
 from common.log import configure_logging
-from common.messages import LogEvent, SchedulerStatus, SessionStatus
+from common.messages import LogEvent, Policy, SchedulerStatus, SessionStatus
 from common.units import clock_text
 
 PLAYERS = ("auto", "none")
+POLICIES = get_args(Policy)
 FILE_ENDINGS = (".mp4", ".m4v", ".mkv", ".ts")
 JSON_STATUS_SEC = 1.0
 QUIET_STATUS_SEC = 10.0
@@ -49,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     add("--raw", action="store_true", help="with --output: the chunks' bytes as they are")
     add("--no-pace", action="store_true", help="as fast as possible instead of at the film's pace")
     add("--on-missing", default="wait", help="a chunk that cannot be had: wait, skip or fail")
+    add(
+        "--policy", default="deadline", help="how chunks are fetched: deadline, or score to compare"
+    )
     add("--workers", type=int, help="worker processes of a private stack")
     add("--give-up-after", type=float, metavar="SEC", help="fail after so long without a byte")
     add("--stop-after", type=float, metavar="SEC", help="stop after SEC seconds, with exit code 0")
@@ -80,6 +84,8 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--player: {arguments.player!r} is none of {', '.join(PLAYERS)}")
     if arguments.on_missing not in ("wait", "skip", "fail"):
         raise ConfigError(f"--on-missing: {arguments.on_missing!r} is none of wait, skip, fail")
+    if arguments.policy not in POLICIES:
+        raise ConfigError(f"--policy: {arguments.policy!r} is none of {', '.join(POLICIES)}")
     if arguments.stop_after is not None and not 0 < arguments.stop_after < 1e9:
         raise ConfigError(f"--stop-after: {arguments.stop_after:g} is not a number above 0")
     if arguments.raw and not arguments.output:
@@ -161,6 +167,7 @@ class Run:
         common: dict[str, Any] = {
             "paced": not arguments.no_pace,
             "on_missing": arguments.on_missing,
+            "policy": arguments.policy,
             "container": "raw" if arguments.raw else "auto",
         }
         if arguments.output == "-":

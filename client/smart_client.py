@@ -22,6 +22,7 @@ from common.messages import (
     OnMissing,
     OutputKind,
     PlayVideo,
+    Policy,
     SchedulerStatus,
     SeekTo,
     SessionStatus,
@@ -51,6 +52,7 @@ class PlayOptions:
     container: Container = "auto"
     paced: bool = True
     on_missing: OnMissing = "wait"
+    policy: Policy = "deadline"
 
 
 class SmartClient:
@@ -262,6 +264,7 @@ class SmartClient:
                 chunk_duration_sec=settings.chunk_duration_sec,
                 max_buffer_bytes=settings.max_buffer_bytes,
                 owner_lease_sec=OWNER_LEASE_SEC,
+                policy=options.policy,
             )
         )
         if not result.ok:

@@ -28,6 +28,7 @@ from common.values import (
     OnMissing as OnMissing,
     OutputKind as OutputKind,
     PlaybackState as PlaybackState,
+    Policy as Policy,
     RangeOutcome as RangeOutcome,
     RangeSource as RangeSource,
     Replica as Replica,
@@ -64,6 +65,7 @@ class Demand:
     wanted: tuple[WantedChunk, ...]
     low_water_mark_sec: float
     closed: bool = False
+    policy: Policy = "deadline"
 
 
 @message("worker.open")
@@ -353,6 +355,7 @@ class PlayVideo:
     chunk_duration_sec: float
     max_buffer_bytes: int
     owner_lease_sec: float
+    policy: Policy = "deadline"
 
 
 @message("command.keepalive")

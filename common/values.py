@@ -211,6 +211,8 @@ class ChunkRecord:
 
 
 OnMissing = Literal["wait", "skip", "fail"]
+# How chunks are fetched: ranges by deadline from all nodes, or whole chunks from the best-scored node, to compare.
+Policy = Literal["deadline", "score"]
 
 
 OutputKind = Literal["none", "file", "pipe"]

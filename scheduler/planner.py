@@ -33,6 +33,7 @@ from scheduler.active import Active, ActiveBook, urgency
 from scheduler.commands import Announce, Command, SendJob, TellBuffer
 from scheduler.leases import WorkerBook
 from scheduler.schedule import Schedule
+from scheduler.score_policy import whole_part
 from scheduler.selection import Node, NodeBook
 from scheduler.wanted import Job, Source, Wanted
 
@@ -67,6 +68,8 @@ class Planner:
         self._schedule = Schedule(rng)
         self._demand_seen_sec: dict[str, float] = {}
         self._low_water_sec: dict[str, float] = {}
+        # Sessions that play by another policy than the deadlines.
+        self._by_score: set[str] = set()
 
     @property
     def jobs(self) -> Iterable[Job]:
@@ -152,6 +155,8 @@ class Planner:
         self._demand_seen_sec[session_id] = now_sec
         self._schedule.touched.add(session_id)
         self._low_water_sec[session_id] = demand.low_water_mark_sec
+        if demand.policy == "score":
+            self._by_score.add(session_id)
         self._schedule.accounts.session(session_id).closed = False
         named = {item.chunk.chunk_id for item in demand.wanted}
         for chunk in self._schedule.of_session(session_id):
@@ -194,6 +199,7 @@ class Planner:
             self._schedule.drop(chunk, commands)
         self._demand_seen_sec.pop(session_id, None)
         self._low_water_sec.pop(session_id, None)
+        self._by_score.discard(session_id)
         self._schedule.accounts.close(session_id)
 
     def _on_heartbeat(self, beat: WorkerHeartbeat, now_sec: float, commands: list[Command]) -> None:
@@ -228,7 +234,11 @@ class Planner:
         else:
             groups = {self._group(session_id) for session_id in schedule.touched}
         for group in groups:
-            self._active.replace(group, self._choose_active(group, now_sec, commands))
+            active = self._choose_active(group, now_sec, commands)
+            if group in self._by_score:
+                self._give_by_score(active, now_sec, commands)
+                active = []
+            self._active.replace(group, active)
         schedule.touched.clear()
         node_urls = self._active.node_urls(groups)
         for _ in range(MAX_ROUNDS_OF_PLANNING):
@@ -274,6 +284,15 @@ class Planner:
                     given = True
                     break
         return given
+
+    def _give_by_score(
+        self, active: list[tuple[Wanted, list[Source]]], now_sec: float, commands: list[Command]
+    ) -> None:
+        for chunk, sources in active:
+            while self._may_read(chunk):
+                choice = whole_part(chunk, sources, self._schedule.nodes)
+                if choice is None or not self._schedule.start(chunk, choice, now_sec, commands):
+                    break
 
     def _busy_sec(self, node: Node, now_sec: float) -> float:
         jobs = self._schedule.jobs_at(node.node_url)

@@ -27,7 +27,7 @@ from common.messages import (
     WantedChunk,
     WorkerHeartbeat,
 )
-from scheduler import assignment, results
+from scheduler import assignment, bodies, results, theft, timing
 from scheduler.accounts import Accounts
 from scheduler.active import Active, ActiveBook, urgency
 from scheduler.commands import Announce, Command, SendJob, TellBuffer
@@ -296,7 +296,7 @@ class Planner:
 
     def _busy_sec(self, node: Node, now_sec: float) -> float:
         jobs = self._schedule.jobs_at(node.node_url)
-        return max((assignment.remaining_sec(j, node, now_sec) for j in jobs), default=0.0)
+        return max((timing.remaining_sec(j, node, now_sec) for j in jobs), default=0.0)
 
     def _has_room(self, node: Node, now_sec: float) -> bool:
         if node.active == 0:
@@ -304,10 +304,10 @@ class Planner:
         if node.active > 1 or not node.measured:
             return False
         (job,) = self._schedule.jobs_at(node.node_url)
-        ahead_sec = node.latency_sec + assignment.COMMAND_SEC + assignment.AHEAD_SEC
+        ahead_sec = node.latency_sec + timing.COMMAND_SEC + assignment.AHEAD_SEC
         return (
-            not assignment.is_quiet(job, now_sec)
-            and assignment.remaining_sec(job, node, now_sec) < ahead_sec
+            not timing.is_quiet(job, now_sec)
+            and timing.remaining_sec(job, node, now_sec) < ahead_sec
         )
 
     def _may_read(self, chunk: Wanted) -> bool:
@@ -341,18 +341,22 @@ class Planner:
             return schedule.start(chunk, choice, now_sec, commands)
         if not urgent:
             return False
-        theft = assignment.best_theft(
+        wait_sec = busy_sec[node.node_url]
+        if node.accepts_ranges is False:
+            choice = bodies.race(node, chunk, sources, schedule.nodes, now_sec, wait_sec=wait_sec)
+            return choice is not None and schedule.start(chunk, choice, now_sec, commands)
+        found = theft.best_theft(
             node,
             chunk,
             sources,
             schedule.nodes,
             now_sec,
-            wait_sec=busy_sec[node.node_url],
+            wait_sec=wait_sec,
         )
-        if theft is None:
+        if found is None:
             return False
-        schedule.resize(theft.victim, theft.cut, commands)
-        return schedule.start(chunk, theft.choice, now_sec, commands)
+        schedule.resize(found.victim, found.cut, commands)
+        return schedule.start(chunk, found.choice, now_sec, commands)
 
     def _retry_later(self, chunk: Wanted, now_sec: float, commands: list[Command]) -> None:
         """All replicas failed: wait, tell the viewer, then try all of them again."""

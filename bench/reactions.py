@@ -16,6 +16,7 @@ from common.messages import FetchRange
 from common.units import node_of
 from scheduler.bytemap import Span, subtract
 from scheduler.commands import Command, SendJob
+from scheduler.planner import Event
 
 # Faults that make a node useless at once.
 _SUDDEN: frozenset[FaultKind] = frozenset({"down", "silent", "silent_data", "503", "slow", "stall"})
@@ -49,7 +50,7 @@ class Reactions:
         if fault.end_sec < math.inf:
             world.agenda.at(fault.end_sec, lambda: self._recover(world, node_url))
 
-    def watch(self, world: World, commands: list[Command]) -> None:
+    def watch(self, world: World, _event: Event | None, commands: list[Command]) -> None:
         """Look at what the planner has just decided."""
         for command in commands:
             if isinstance(command, SendJob) and isinstance(command.msg, FetchRange):

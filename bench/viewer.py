@@ -87,7 +87,9 @@ class Viewer:
         self._manifest, self._options = manifest, options
         now_sec = world.now_sec
         self.session = Session(manifest, options, Playback(command_sec=now_sec, paced=True))
+        # Sequence numbers: as chunks came, and as the output was given them.
         self.delivered: list[int] = []
+        self.handed: list[int] = []
         world.on_delivery = self._on_delivery
         world.on_trouble = self._on_trouble
         self._execute(self.session.begin(now_sec))
@@ -163,6 +165,7 @@ class Viewer:
                     assert_never(command)
 
     def _later(self, number: int) -> None:
+        self.handed.append(number)
         self._agenda.after(
             OUTPUT_SEC,
             lambda: self._execute(self.session.output_took(number, self._agenda.now_sec)),

@@ -86,9 +86,9 @@ class World:
         delays: Delays | None = None,
         warm: bool = False,
         monitor: MonitorMode = "fresh",
-        watch: Callable[[World, list[Command]], None] | None = None,
+        watch: Callable[[World, Event | None, list[Command]], None] | None = None,
     ) -> None:
-        """`watch` is called after every event the planner has folded in, with its commands.
+        """`watch` is called after every event the planner has folded in (None: a tick), with its commands.
 
         `warm` keeps a set-up connection ready for every request. The monitor begins at time 0 (`fresh`), has pinged
         all nodes before (`known`), or there is none.
@@ -157,12 +157,12 @@ class World:
 
     def feed(self, event: Event) -> None:
         """Hand an event to the planner and carry out what it says."""
-        self._execute(self.planner.handle(event, self.now_sec))
+        self._execute(event, self.planner.handle(event, self.now_sec))
 
     def _tick(self) -> None:
-        self._execute(self.planner.tick(self.now_sec))
+        self._execute(None, self.planner.tick(self.now_sec))
 
-    def _execute(self, commands: list[Command]) -> None:
+    def _execute(self, event: Event | None, commands: list[Command]) -> None:
         for command in commands:
             match command:
                 case SendJob():
@@ -179,7 +179,7 @@ class World:
                 case _:
                     pass
         if self._watch is not None:
-            self._watch(self, commands)
+            self._watch(self, event, commands)
 
     def _on_report(self, msg: Report) -> None:
         self.feed(msg)

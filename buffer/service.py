@@ -11,6 +11,7 @@ from pathlib import Path
 
 import zmq
 
+from buffer import probing
 from buffer.commands import Ask, SessionOptions, Tell
 from buffer.errands import Errands
 from buffer.live import LiveSession, OutputThread
@@ -98,7 +99,7 @@ class BufferProcess:
         self.service.on_close(self._close_all)
 
     def _warm_media(self) -> None:
-        self._media.submit(_load_media)
+        self._media.submit(probing.load)
 
     # ------------------------------------------------------------ starting a session
 
@@ -201,7 +202,7 @@ class BufferProcess:
         data = payload.buffer
 
         def measure() -> None:
-            duration_sec = _measured_duration_sec(data)
+            duration_sec = probing.duration_sec(data)
             chunk = HeldChunk(
                 chunk_id=msg.chunk_id,
                 sequence_num=msg.sequence_num,
@@ -386,19 +387,3 @@ class BufferProcess:
             session.clear_spill()
         self._errands.stop()
         self._media.shutdown(wait=False, cancel_futures=True)
-
-
-def _load_media() -> None:
-    """Load libav, so that the first chunk need not wait for it."""
-    import buffer.media  # noqa: F401
-
-
-def _measured_duration_sec(data: memoryview) -> float | None:
-    """Return the media's own duration, None for bytes that are no media."""
-    from buffer.media import MediaError, probe_chunk
-
-    try:
-        duration_sec = probe_chunk(data).duration_sec
-    except MediaError:
-        return None
-    return duration_sec if duration_sec > 0 else None

@@ -68,7 +68,7 @@ def settle(chunk: Wanted, nodes: NodeBook, now_sec: float) -> list[tuple[Job, in
             meeting = _overtakes_at(body, other, end, nodes, now_sec)
             if meeting is not None and end - meeting >= MIN_STEAL_BYTES:
                 ends[other.job_id] = (other, meeting)
-    for body in sorted(running, key=lambda job: position(job, now_sec)):
+    for body in sorted(running, key=lambda job: position(job, nodes.node(job.node_url), now_sec)):
         if body.whole_body and body.paced and body.job_id not in ends:
             others = [j for j in running if j is not body and j.part == body.part and j.paced]
             claims: list[Span] = [
@@ -82,11 +82,12 @@ def settle(chunk: Wanted, nodes: NodeBook, now_sec: float) -> list[tuple[Job, in
 
 def _overtakes_at(body: Job, other: Job, end: int, nodes: NodeBook, now_sec: float) -> int | None:
     """Return from which byte of `other` on `body` will be the first to bring it, None for never."""
-    at, other_at = position(body, now_sec), position(other, now_sec)
+    holder, rival = nodes.node(body.node_url), nodes.node(other.node_url)
+    at, other_at = position(body, holder, now_sec), position(other, rival, now_sec)
     if body.received_until >= end or body.end <= other.received_until:
         return None
-    per_sec = pace_mbps(body, nodes.node(body.node_url), now_sec)
-    other_per_sec = pace_mbps(other, nodes.node(other.node_url), now_sec)
+    per_sec = pace_mbps(body, holder, now_sec)
+    other_per_sec = pace_mbps(other, rival, now_sec)
     if at >= other_at:
         # It is ahead; whether it stays so to the end is what counts.
         stays = (end - at) * other_per_sec <= (end - other_at) * per_sec

@@ -20,6 +20,9 @@ from scheduler.schedule import Schedule
 from scheduler.selection import MIN_RATE_SAMPLE_BYTES, NODE_FAULTS, SILENCE_FLOOR_SEC
 from scheduler.wanted import WHOLE, Job, Wanted
 
+# Less than this, or than a quarter of what was asked for, is no answer.
+MIN_PROGRESS_BYTES = 2 * 1024
+
 
 def on_progress(
     schedule: Schedule,
@@ -121,10 +124,16 @@ def on_range(
             commands.append(
                 Announce(chunk.session_id, "recovered", f"{short_node(node.node_url)} is back")
             )
-    elif done.outcome != "cancelled":
+    elif done.outcome != "cancelled" and not _worth_asking_again(job, done):
         _on_failure(schedule, job, done, now_sec, commands)
     if chunk.complete:
         chunk.verifying_sec = now_sec
+
+
+def _worth_asking_again(job: Job, done: RangeFinished) -> bool:
+    """Whether an answer that ended early brought enough to go on at the same node, at the byte it came to."""
+    enough = max(MIN_PROGRESS_BYTES, (job.end - job.start) // 4)
+    return done.outcome == "short" and not job.whole_body and done.received_bytes >= enough
 
 
 def _on_failure(

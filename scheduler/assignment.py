@@ -105,7 +105,7 @@ def next_range(
             return Choice(source, start, min(end, start + PROBE_BYTES))
         size = _size(node, chunk, sources, nodes, busy_sec, urgent=urgent, starting=starting)
         if node.accepts_ranges is False:
-            size = _body_size(size, (start, end), node, sources, nodes, urgent=urgent)
+            size = _body_size((start, end), node, sources, nodes, urgent=urgent)
         if size <= 0:
             continue
         if end - start - size < MIN_SHARE_BYTES:
@@ -117,7 +117,7 @@ def next_range(
 
 
 def _body_size(
-    share: int, span: Span, node: Node, sources: list[Source], nodes: NodeBook, *, urgent: bool
+    span: Span, node: Node, sources: list[Source], nodes: NodeBook, *, urgent: bool
 ) -> int:
     """Return how much a node without `Range` claims: its body goes on anyway, and others take from its tail."""
     start, end = span
@@ -125,9 +125,9 @@ def _body_size(
         return end - start
     others = [nodes.node(s.node_url) for s in sources if s.node_url != node.node_url]
     helpers = [other for other in others if other.accepts_ranges is not False]
-    if node.measured and all(helper.measured for helper in helpers):
-        return share
-    return max((end - start) // 2, end - start - FIRST_TAIL_BYTES * len(helpers))
+    # Those whose rate is known take from its tail at once.
+    tails = sum(not helper.measured for helper in helpers)
+    return max((end - start) // 2, end - start - FIRST_TAIL_BYTES * tails)
 
 
 def _begun_by_a_body(source: Source, sources: list[Source], nodes: NodeBook) -> bool:

@@ -14,7 +14,7 @@ from common.messages import (
     Transfer,
 )
 from common.units import megabits_per_sec, short_node
-from scheduler import bodies, timing
+from scheduler import assignment, bodies, timing
 from scheduler.commands import Announce, Command, PublishTransfer
 from scheduler.schedule import Schedule
 from scheduler.selection import MIN_RATE_SAMPLE_BYTES, NODE_FAULTS, SILENCE_FLOOR_SEC
@@ -68,7 +68,8 @@ def _settle(schedule: Schedule, chunk: Wanted, now_sec: float, commands: list[Co
     """End ranges whose bytes others bring sooner."""
     if not any(job.whole_body for job in chunk.jobs.values()):
         return
-    for job, end in bodies.settle(chunk, schedule.nodes, now_sec):
+    sources = assignment.usable_sources(chunk, schedule.nodes, now_sec, urgent=True)
+    for job, end in bodies.settle(chunk, sources, schedule.nodes, now_sec):
         if end > job.received_until:
             schedule.resize(job, end, commands)
         else:

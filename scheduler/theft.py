@@ -63,7 +63,9 @@ def best_theft(
         if victim.node_url == thief.node_url or victim.cancelled:
             continue
         holder = nodes.node(victim.node_url)
-        if not victim.flowing and not is_overdue(victim, holder, now_sec):
+        begun = victim.flowing or is_overdue(victim, holder, now_sec)
+        # A body without `Range` only ends sooner: nothing has to be asked for again.
+        if not begun and not (victim.whole_body and holder.measured):
             continue
         source = _stand_in(victim, chunk, own)
         if source is None:
@@ -97,20 +99,28 @@ def _even_finish_sec(
     running = [job for job in chunk.jobs.values() if not job.cancelled]
     left = float(chunk.free_bytes)
     helpers: list[tuple[float, float]] = []
+    # What these read they bring, and then they do something else.
+    bound: list[tuple[float, float, tuple[float, float]]] = []
     for job in running:
         holder = nodes.node(job.node_url)
-        if holder.active > 1 or holder.accepts_ranges is False:
-            # It brings its range and nothing more.
-            continue
-        left += max(0.0, job.end - position(job, holder, now_sec))
+        own_left = max(0.0, job.end - position(job, holder, now_sec))
         wait_sec = 0.0 if job.flowing else first_byte_sec(holder, cold=False)
-        helpers.append((wait_sec, pace_mbps(job, holder, now_sec)))
+        helper = (wait_sec, pace_mbps(job, holder, now_sec))
+        left += own_left
+        helpers.append(helper)
+        if holder.active > 1 or holder.accepts_ranges is False:
+            bound.append((remaining_sec(job, holder, now_sec), own_left, helper))
     reading = {job.node_url for job in running}
     for url in {source.node_url for source in sources} - reading:
         node = nodes.node(url)
-        if node.measured:
+        if node.measured and node.accepts_ranges is not False:
             start_sec = max(busy_sec.get(url, 0.0), first_byte_sec(node, cold=False))
             helpers.append((start_sec, node.rate_mbps))
+    even_sec = equal_finish_sec(left, helpers)
+    for end_sec, own_left, helper in bound:
+        if end_sec < even_sec:
+            left -= own_left
+            helpers.remove(helper)
     return equal_finish_sec(left, helpers)
 
 

@@ -189,6 +189,10 @@ class Dealer:
         busy_sec = {
             s.node_url: self._busy_sec(schedule.nodes.node(s.node_url), now_sec) for s in sources
         }
+        if node.accepts_ranges is False and bodies.hopeless(
+            node, chunk, chunk.part_bytes, sources, schedule.nodes, busy_sec, now_sec
+        ):
+            return False
         choice = assignment.next_range(
             node,
             chunk,

@@ -120,6 +120,8 @@ def on_range(
             )
         )
     )
+    if done.outcome == "short" and job.whole_body:
+        node.cut_after_sec = done.duration_sec
     if done.outcome == "complete":
         if node.breaker.success():
             commands.append(

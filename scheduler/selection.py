@@ -104,6 +104,8 @@ class Node:
     # Since when at least one of its ranges flows, and what came since the last sample of its rate.
     flow_since_sec: float | None = None
     flow_bytes: int = 0
+    # After how long it cut off a body that it would have to send again from the beginning.
+    cut_after_sec: float | None = None
     completed_ranges: int = 0
     failed_ranges: int = 0
     received_bytes: int = 0

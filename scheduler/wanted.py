@@ -117,14 +117,18 @@ class Wanted:
         return DATA_FRAGMENTS if self.coded else 1
 
     @property
+    def part_bytes(self) -> int:
+        """The size of each of its parts."""
+        return next(iter(self.parts.values())).size
+
+    @property
     def complete(self) -> bool:
         """Whether enough bytes are held to verify."""
         held = {
             index: [(c.start, c.end) for c in part.contributions]
             for index, part in self.parts.items()
         }
-        size = next(iter(self.parts.values())).size
-        return missing_bytes(held, size, self.needed_parts) == 0
+        return missing_bytes(held, self.part_bytes, self.needed_parts) == 0
 
     def sources(self) -> list[Source]:
         """Return every place that has a part: data fragments before parities, replicas as listed."""
@@ -159,8 +163,7 @@ class Wanted:
     @property
     def free_bytes(self) -> int:
         """Return how many bytes nobody brings yet."""
-        size = next(iter(self.parts.values())).size
-        return missing_bytes(self.covers(), size, self.needed_parts)
+        return missing_bytes(self.covers(), self.part_bytes, self.needed_parts)
 
     def bytes_by_node(self) -> dict[str, int]:
         """Return how many held bytes came from each node, all parts together."""

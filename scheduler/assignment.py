@@ -89,7 +89,7 @@ def next_range(
     """
     mine = [s for s in sources if s.node_url == node.node_url]
     for source in mine:
-        spans = chunk.free_spans(source.part)
+        spans = chunk.next_spans(source.part)
         if not spans:
             continue
         if not urgent and _taken_by_others(chunk, source, node):
@@ -216,6 +216,8 @@ def fair_share(
             busy_sec.get(s.node_url, 0.0), first_byte_sec(nodes.node(s.node_url), cold=False)
         )
         for s in sources
+        # Of a coded chunk a node can only bring positions that it does not bring already.
+        if s.node_url == node.node_url or not chunk.coded or chunk.free_spans(s.part)
     }
     helpers = [(at_sec, nodes.node(url).rate_mbps) for url, at_sec in starts.items()]
     end_sec = equal_finish_sec(chunk.free_bytes, helpers)

@@ -23,6 +23,7 @@ from scheduler.wanted import Source, Wanted
 MAX_ROUNDS = 4
 RETRY_BASE_SEC = 0.5
 RETRY_MAX_SEC = 8.0
+RETRIES_BEFORE_DUE = 4
 RETRY_JITTER_RATIO = 0.5
 
 
@@ -235,7 +236,10 @@ class Dealer:
             self._schedule.send(chunk, CloseChunk(lease_id=chunk.lease_id), commands)
             self._schedule.release(chunk)
             chunk.reset_parts()
-        length_sec = min(RETRY_MAX_SEC, RETRY_BASE_SEC * 2.0 ** (chunk.rounds - 1))
+        # The playhead does not wait for a long pause to end.
+        longest_sec = max(RETRY_BASE_SEC, (chunk.deadline_sec - now_sec) / RETRIES_BEFORE_DUE)
+        length_sec = RETRY_BASE_SEC * 2.0 ** min(chunk.rounds - 1, 10)
+        length_sec = min(RETRY_MAX_SEC, length_sec, longest_sec)
         length_sec *= 1 + RETRY_JITTER_RATIO * (2 * self._schedule.rng.random() - 1)
         chunk.retry_at_sec = now_sec + length_sec
         fault = chunk.last_fault

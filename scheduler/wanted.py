@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from common.messages import ChunkSpec, Replica
 from common.units import node_of
 from scheduler.bytemap import ByteMap, Span, subtract
-from scheduler.coverage import missing_bytes, short_spans, union
+from scheduler.coverage import missing_bytes, shallowest, short_spans, union
 
 WHOLE = -1
 DATA_FRAGMENTS = 3
@@ -150,6 +150,20 @@ class Wanted:
         covers = self.covers()
         lacking = short_spans(covers.values(), self.parts[part].size, self.needed_parts)
         return subtract(lacking, covers[part])
+
+    def next_spans(self, part: int) -> list[Span]:
+        """Return the free bytes of `part`, those first that are needed most.
+
+        Of a coded chunk these are the positions that the fewest fragments cover: so the fragments lie around a ring,
+        each beginning where another ends, and none runs out of positions to bring.
+        """
+        spans = self.free_spans(part)
+        if not self.coded or not spans:
+            return spans
+        first = shallowest(self.covers().values(), spans)
+        return [(max(a, first), b) for a, b in spans if b > first] + [
+            (a, min(b, first)) for a, b in spans if a < first
+        ]
 
     def covers(self) -> dict[int, list[Span]]:
         """Return, for every part, the bytes held or being read."""

@@ -81,6 +81,8 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
         expected_sec = job.begun_sec + first_byte_sec(node, cold=job.cold)
         job.measured_sec = min(job.headed_sec or expected_sec, now_sec)
         job.measured_until = job.start
+    if node.flow_since_sec is None:
+        node.flow_since_sec, node.flow_bytes = job.measured_sec, 0
     span_sec = now_sec - job.measured_sec
     size = job.received_until - job.measured_until
     if span_sec >= MIN_PACE_SEC and (job.rate_mbps is None or _says_enough(size, span_sec)):
@@ -88,8 +90,6 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
         job.paced = _says_enough(size, span_sec)
         if job.paced:
             job.measured_sec, job.measured_until = now_sec, job.received_until
-    if node.flow_since_sec is None:
-        node.flow_since_sec, node.flow_bytes = job.measured_sec, 0
     node.flow_bytes += size_bytes
     span_sec = now_sec - node.flow_since_sec
     if _says_enough(node.flow_bytes, span_sec):

@@ -74,11 +74,13 @@ def next_range(
     now_sec: float,
     *,
     urgent: bool,
+    leading: bool,
     starting: bool,
 ) -> Choice | None:
     """Return the free range of `chunk` that `node` should read, None when there is none for it.
 
-    `busy_sec` says how long each node is busy still; `starting` that an earlier chunk is due already.
+    `busy_sec` says how long each node is busy still; `leading` that no chunk is more urgent; `starting` that an earlier
+    chunk is due already.
     """
     mine = [s for s in sources if s.node_url == node.node_url]
     for source in mine:
@@ -94,7 +96,16 @@ def next_range(
             continue
         if not urgent and node.on_probation(now_sec) and node.accepts_ranges is not False:
             return Choice(source, start, min(end, start + PROBE_BYTES))
-        size = _size(node, chunk, sources, nodes, busy_sec, urgent=urgent, starting=starting)
+        size = _size(
+            node,
+            chunk,
+            sources,
+            nodes,
+            busy_sec,
+            urgent=urgent,
+            leading=leading,
+            starting=starting,
+        )
         if node.accepts_ranges is False:
             size = _body_size(size, (start, end), node, sources, nodes, urgent=urgent)
         if size <= 0:
@@ -169,11 +180,15 @@ def _size(
     busy_sec: dict[str, float],
     *,
     urgent: bool,
+    leading: bool,
     starting: bool,
 ) -> int:
     if not urgent:
         return MAX_RANGE_BYTES
     share = fair_share(node, chunk, sources, nodes, busy_sec)
+    if leading and not share:
+        # Even the smallest range would end after all the others.
+        return 0
     if not node.measured:
         return min(MAX_RANGE_BYTES, max(share, MIN_SHARE_BYTES))
     per_sec = node.rate_mbps * 1e6 / 8

@@ -335,6 +335,7 @@ class Planner:
             busy_sec,
             now_sec,
             urgent=urgent,
+            leading=chunk is active.first,
             starting=starting,
         )
         if choice is not None:

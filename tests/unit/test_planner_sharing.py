@@ -8,14 +8,13 @@ from hypothesis import given, settings, strategies as st
 from common.messages import CancelRange, FetchRange, ResizeRange
 from common.units import node_of, transfer_sec
 from scheduler.assignment import (
-    AHEAD_SEC,
     MAX_RANGE_BYTES,
     MIN_RANGE_BYTES,
     MIN_SHARE_BYTES,
     RANGE_ROUND_TRIPS,
     RANGE_SEC,
 )
-from scheduler.timing import COMMAND_SEC, QUIET_SEC
+from scheduler.timing import AHEAD_SEC, COMMAND_SEC, QUIET_SEC
 from tests.builders import MB, A, B, C, a_chunk, a_coded_chunk, a_demand, a_score
 from tests.planner_rig import PlannerRig, sent
 

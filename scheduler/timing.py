@@ -32,7 +32,7 @@ OVERDUE_SEC = 0.02
 
 def position(job: Job, now_sec: float) -> float:
     """Return where a running range probably is: reports are up to 100 ms old."""
-    if job.rate_mbps is None:
+    if job.rate_mbps is None or is_quiet(job, now_sec):
         return job.received_until
     age_sec = min(now_sec - job.progress_sec, REPORT_SEC)
     return min(job.end, job.received_until + job.rate_mbps * 1e6 / 8 * age_sec)
@@ -64,8 +64,11 @@ def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
     left_sec = transfer_sec(max(0, round(left)), pace_mbps(job, node, now_sec))
     if job.flowing:
         return left_sec
-    first_sec = max(0.0, job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec)
-    return first_sec + left_sec
+    first_sec = job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec
+    if is_overdue(job, node, now_sec):
+        # The later it is already, the longer it may yet take.
+        first_sec = -first_sec
+    return max(0.0, first_sec) + left_sec
 
 
 def first_byte_sec(node: Node, *, cold: bool) -> float:

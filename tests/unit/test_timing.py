@@ -46,13 +46,28 @@ def test_without_a_byte_the_way_there_counts_and_the_nodes_rate() -> None:
     job = a_job(a_wanted(), A, begun_sec=NOW_SEC)
     assert remaining_sec(job, node, NOW_SEC) == pytest.approx(0.1 + COMMAND_SEC + 2.0)
     assert remaining_sec(job, node, NOW_SEC + 0.1) == pytest.approx(COMMAND_SEC + 2.0)
-    assert remaining_sec(job, node, NOW_SEC + 9.0) == pytest.approx(2.0)
+    assert remaining_sec(job, node, NOW_SEC + 0.12) == pytest.approx(2.0)
+
+
+def test_the_later_a_first_byte_is_the_longer_it_may_yet_take() -> None:
+    node = a_node(A, mbps=8, latency_ms=100)
+    job = a_job(a_wanted(), A, begun_sec=NOW_SEC)
+    late = [remaining_sec(job, node, NOW_SEC + 0.1 + COMMAND_SEC + late) for late in (0.3, 0.6)]
+    assert late == pytest.approx([2.3, 2.6])
 
 
 def test_between_reports_the_bytes_that_must_have_come_count() -> None:
     job = a_job(a_wanted(), A, rate_mbps=8.0, received_until=MB, progress_sec=NOW_SEC)
+    job.headed_sec = NOW_SEC
     assert position(job, NOW_SEC + 0.1) == pytest.approx(1.1 * MB)
-    assert position(job, NOW_SEC + 9.0) == pytest.approx(MB + REPORT_SEC * 1e6)
+    assert position(job, NOW_SEC + QUIET_SEC - 0.01) == pytest.approx(MB + REPORT_SEC * 1e6)
+
+
+def test_of_a_range_that_is_quiet_only_what_was_reported_counts() -> None:
+    job = a_job(
+        a_wanted(), A, rate_mbps=8.0, received_until=MB, headed_sec=NOW_SEC, progress_sec=NOW_SEC
+    )
+    assert position(job, NOW_SEC + QUIET_SEC + 0.01) == MB
 
 
 def test_a_position_is_never_beyond_the_end() -> None:

@@ -48,8 +48,15 @@ def usable_sources(chunk: Wanted, nodes: NodeBook, now_sec: float) -> list[Sourc
     trusted = [s for s in left if not nodes.node(s.node_url).banned]
     trusted = left if _too_few(chunk, trusted) else trusted
     usable = [s for s in trusted if nodes.node(s.node_url).breaker.state(now_sec) != "open"]
-    # With too few nodes left, refusing the suspended ones would refuse to play.
-    return trusted if _too_few(chunk, usable) else usable
+    # With too few nodes left, refusing the suspended ones would refuse to play; with most of them suspended the fault
+    # is likely to be ours, or over by now.
+    if _too_few(chunk, usable) or 2 * len(_nodes_of(usable)) < len(_nodes_of(trusted)):
+        return trusted
+    return usable
+
+
+def _nodes_of(sources: list[Source]) -> set[str]:
+    return {source.node_url for source in sources}
 
 
 def _too_few(chunk: Wanted, sources: list[Source]) -> bool:
@@ -92,7 +99,8 @@ def next_range(
             node, chunk, (start, end), sources, nodes, busy_sec
         ):
             continue
-        if not urgent and node.on_probation(now_sec) and node.accepts_ranges is not False:
+        trial = node.doubtful(now_sec) if urgent else node.on_probation(now_sec)
+        if trial and node.accepts_ranges is not False:
             return Choice(source, start, min(end, start + PROBE_BYTES))
         size = _size(
             node,

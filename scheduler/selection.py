@@ -104,6 +104,9 @@ class Node:
     # Since when at least one of its ranges flows, and what came since the last sample of its rate.
     flow_since_sec: float | None = None
     flow_bytes: int = 0
+    # How long it has brought nothing, over ranges that others took over meanwhile; up to when that is counted.
+    silent_sec: float = 0.0
+    silent_until_sec: float = 0.0
     completed_ranges: int = 0
     failed_ranges: int = 0
     received_bytes: int = 0
@@ -143,9 +146,24 @@ class Node:
         """Whether data has come from it, so that its rate is more than an assumption."""
         return self.rate.value_mbps is not None
 
+    def doubtful(self, now_sec: float) -> bool:
+        """Whether a small range must come first: it failed lately, or did not answer when last asked."""
+        return self.silent_sec > 0 or self.breaker.state(now_sec) != "closed"
+
     def on_probation(self, now_sec: float) -> bool:
-        """Whether a small range should come first: it failed lately, or its rate is old."""
-        return self.breaker.state(now_sec) != "closed" or self.stale(now_sec)
+        """Whether a small range should come first where there is time: its rate is old, if nothing worse."""
+        return self.doubtful(now_sec) or self.stale(now_sec)
+
+    def heard(self) -> None:
+        """Note a sign of life on one of its ranges."""
+        self.silent_sec = 0.0
+
+    def brought_nothing(self, since_sec: float, now_sec: float) -> bool:
+        """Note a range that ended without news since then; True when its silence is no pause any more."""
+        since_sec = max(since_sec, self.silent_until_sec)
+        self.silent_sec += max(0.0, now_sec - since_sec)
+        self.silent_until_sec = now_sec
+        return self.silent_sec >= self.silence_sec()
 
     @property
     def score(self) -> float:

@@ -9,11 +9,11 @@ from scheduler.theft import MIN_STEAL_BYTES, STEAL_GAIN_SEC, Theft, best_theft, 
 from scheduler.timing import COMMAND_SEC, OVERDUE_RATIO, OVERDUE_SEC, ahead_sec, remaining_sec
 from scheduler.wanted import Job, Source, Wanted
 from tests.builders import (
+    FIVE_NODES,
+    MB,
     A,
     B,
     C,
-    FIVE_NODES,
-    MB,
     a_chunk,
     a_coded_chunk,
     a_job,

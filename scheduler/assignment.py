@@ -8,6 +8,7 @@ much it takes, so that all nodes of an urgent chunk end together.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from scheduler.bytemap import Span, subtract
@@ -229,4 +230,4 @@ def fair_share(
         left, level_sec = left - fits, at_sec
         per_sec += nodes.node(url).rate_mbps * 1e6 / 8
     end_sec = level_sec + left / max(per_sec, 1.0)
-    return max(0, round(node.rate_mbps * 1e6 / 8 * (end_sec - starts[node.node_url])))
+    return max(0, math.ceil(node.rate_mbps * 1e6 / 8 * (end_sec - starts[node.node_url])))

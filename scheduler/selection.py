@@ -28,6 +28,8 @@ UNKNOWN_SILENCE_SEC = 1.0
 SILENCE_MAX_SEC = 0.85
 # A ping that took this many times the usual is still an answer.
 SILENCE_PER_LATENCY = 4.0
+# Half of that raises doubts; the first answer over a new connection takes two round trips.
+DOUBT_RATIO = 0.5
 FAILURES_TO_OPEN = 3
 OPEN_BASE_SEC = 1.0
 # With its jitter, and the wait for the next chunk, a node that is back works again within 35 s.
@@ -147,8 +149,9 @@ class Node:
         return self.rate.value_mbps is not None
 
     def doubtful(self, now_sec: float) -> bool:
-        """Whether a small range must come first: it failed lately, or did not answer when last asked."""
-        return self.silent_sec > 0 or self.breaker.state(now_sec) != "closed"
+        """Whether a small range must come first: it failed lately, or owes an answer for long."""
+        owes = self.silent_sec > DOUBT_RATIO * self.silence_sec()
+        return owes or self.breaker.state(now_sec) != "closed"
 
     def on_probation(self, now_sec: float) -> bool:
         """Whether a small range should come first where there is time: its rate is old, if nothing worse."""

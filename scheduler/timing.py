@@ -66,8 +66,8 @@ def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
         return left_sec
     first_sec = job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec
     if is_overdue(job, node, now_sec):
-        # The later it is already, the longer it may yet take.
-        first_sec = -first_sec
+        # It may come over a new connection, after two round trips; the later after that, the longer it may yet take.
+        first_sec = abs(job.begun_sec + first_byte_sec(node, cold=True) - now_sec)
     return max(0.0, first_sec) + left_sec
 
 

@@ -103,6 +103,13 @@ def test_a_busy_node_is_given_less_of_the_next_chunk_than_an_idle_one() -> None:
     assert length(rig.fetch(B)) > 150_000
 
 
+@pytest.mark.parametrize("size_bytes", [1, 2, 3, 1000])
+def test_the_smallest_chunk_is_read_by_somebody(size_bytes: int) -> None:
+    rig = a_rig(A, B, C)
+    rig.feed(a_demand(a_chunk(size_bytes=size_bytes)))
+    assert rig.spans(a_chunk()) == [(0, size_bytes)]
+
+
 def test_nothing_is_split_below_the_smallest_share() -> None:
     rig = a_rig(A, B, C)
     rig.feed(a_demand(a_chunk(size_bytes=MIN_SHARE_BYTES + 100)))

@@ -52,7 +52,7 @@ def test_without_a_byte_the_way_there_counts_and_the_nodes_rate() -> None:
 def test_the_later_a_first_byte_is_the_longer_it_may_yet_take() -> None:
     node = a_node(A, mbps=8, latency_ms=100)
     job = a_job(a_wanted(), A, begun_sec=NOW_SEC)
-    late = [remaining_sec(job, node, NOW_SEC + 0.1 + COMMAND_SEC + late) for late in (0.3, 0.6)]
+    late = [remaining_sec(job, node, NOW_SEC + 0.2 + COMMAND_SEC + late) for late in (0.3, 0.6)]
     assert late == pytest.approx([2.3, 2.6])
 
 

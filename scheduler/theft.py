@@ -24,7 +24,7 @@ from scheduler.wanted import Job, Source, Wanted
 # A later range is shortened only where the urgent bytes would wait this much longer.
 WAY_GAIN_SEC = 0.05
 # A theft must pay: this much sooner, and this many bytes.
-STEAL_GAIN_SEC = 0.03
+STEAL_GAIN_SEC = 0.015
 MIN_STEAL_BYTES = 4 * 1024
 
 

@@ -114,7 +114,7 @@ def _body_size(
     helpers = [other for other in others if other.accepts_ranges is not False]
     if node.measured and all(helper.measured for helper in helpers):
         return share
-    return max((end - start) // 2, end - start - FIRST_TAIL_BYTES * len(helpers))
+    return max(1, (end - start) // 2, end - start - FIRST_TAIL_BYTES * len(helpers))
 
 
 def _sooner_elsewhere(

@@ -36,6 +36,8 @@ def on_progress(
         schedule.touched.add(job.chunk.session_id)
         if progress.range_honoured is not None and job.headed_sec is None:
             _on_head(schedule, job, progress.range_honoured, now_sec)
+            # It names the byte that was asked for, and no byte has come yet.
+            continue
         if progress.received_bytes > job.received_bytes:
             # A prefix read through is a sign of life, too.
             job.received_bytes, job.progress_sec = progress.received_bytes, now_sec
@@ -83,7 +85,7 @@ def on_range(
         return
     chunk, node = job.chunk, schedule.nodes.node(job.node_url)
     until = max(job.received_until, min(done.received_until_bytes, chunk.parts[job.part].size))
-    chunk.parts[job.part].add(job.start, until, job.node_url)
+    chunk.parts[job.part].add(job.received_until, until, job.node_url)
     if until > job.received_until:
         fresh, job.received_until = until - job.received_until, until
         timing.measure(job, node, fresh, now_sec)

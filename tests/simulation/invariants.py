@@ -57,14 +57,14 @@ def _asks_for_what_nobody_brings(world: World, fetch: FetchRange) -> None:
     if not found:
         return
     (job,) = found
-    if job.whole_body:
+    chunk = job.chunk
+    if any(other.whole_body and other.part == job.part for other in chunk.jobs.values()):
         # A body begins at 0 whatever is held; several may race until their rates compare.
         return
-    chunk = job.chunk
     assert chunk.parts[job.part].missing_within(job.start, job.end) == [(job.start, job.end)]
     others = [o for o in chunk.jobs.values() if o is not job and o.part == job.part]
     for other in others:
-        if not (other.cancelled or other.whole_body):
+        if not other.cancelled:
             assert not _overlap(job, other), "two ranges bring the same bytes"
 
 
@@ -104,12 +104,21 @@ def _most_urgent(world: World) -> Wanted | None:
     return min(waiting, key=lambda c: (c.deadline_sec, c.spec.sequence_num), default=None)
 
 
+def _bodies_overlap(chunk: Wanted, world: World) -> bool:
+    """Whether a second copy of bytes may be under way that the worker throws away.
+
+    Bytes discarded meanwhile are then missed late: when no verdict comes, the chunk moves.
+    """
+    nodes = world.planner.nodes
+    return any(nodes.node(url).accepts_ranges is False for url in chunk.node_urls())
+
+
 def _held_bytes_are_held(world: World) -> None:
     """What the planner counts as held lies at the worker: bytes it forgot would be orphans."""
     for chunk in world.planner.chunks:
         worker = world.workers.get(chunk.worker_id)
         assembly = worker.assemblies.get(chunk.lease_id) if worker is not None else None
-        if assembly is None:
+        if assembly is None or _bodies_overlap(chunk, world):
             continue
         for index, part in chunk.parts.items():
             spans = [(c.start, c.end) for c in part.contributions]

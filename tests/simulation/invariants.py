@@ -80,7 +80,7 @@ def _no_capable_node_idles(world: World) -> None:
     chunk = _most_urgent(world)
     if chunk is None or (not chunk.jobs and len(_reading(world)) >= planner.max_active_chunks):
         return
-    for source in usable_sources(chunk, planner.nodes, now_sec):
+    for source in usable_sources(chunk, planner.nodes, now_sec, urgent=True):
         node = planner.nodes.node(source.node_url)
         if node.active == 0 and node.accepts_ranges is not False:
             assert not chunk.free_spans(source.part), (
@@ -99,7 +99,7 @@ def _most_urgent(world: World) -> Wanted | None:
         if chunk.delivered_sec is None
         and chunk.verifying_sec is None
         and chunk.retry_at_sec <= world.now_sec
-        and usable_sources(chunk, world.planner.nodes, world.now_sec)
+        and usable_sources(chunk, world.planner.nodes, world.now_sec, urgent=True)
     ]
     return min(waiting, key=lambda c: (c.deadline_sec, c.spec.sequence_num), default=None)
 

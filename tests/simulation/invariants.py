@@ -14,6 +14,8 @@ from scheduler.planner import Event
 from scheduler.wanted import Job, Wanted
 
 MAX_RANGES_PER_NODE = 2
+# What a message to a worker takes beside the round trip.
+TRAVEL_SEC = 0.01
 
 
 def check(world: World, event: Event | None, commands: list[Command]) -> None:
@@ -73,15 +75,22 @@ def _overlap(job: Job, other: Job) -> bool:
 
 
 def _no_capable_node_idles(world: World) -> None:
-    """An idle node that answers ranges never waits while it could bring free bytes of the most urgent chunk."""
+    """An idle node that answers ranges never waits while it could bring free bytes of the most urgent chunk in time."""
     planner, now_sec = world.planner, world.now_sec
     if planner.workers.freest() is None:
         return
     chunk = _most_urgent(world)
     if chunk is None or (not chunk.jobs and len(_reading(world)) >= planner.max_active_chunks):
         return
-    for source in usable_sources(chunk, planner.nodes, now_sec, urgent=True):
-        node = planner.nodes.node(source.node_url)
+    sources = usable_sources(chunk, planner.nodes, now_sec, urgent=True)
+    nodes = {s.node_url: planner.nodes.node(s.node_url) for s in sources}
+    left = chunk.free_bytes + sum(job.remaining for job in chunk.jobs.values())
+    for source in sources:
+        node = nodes[source.node_url]
+        others = sum(n.rate_mbps for n in nodes.values() if n is not node)
+        if others and node.latency_sec + TRAVEL_SEC >= left * 8 / 1e6 / others:
+            # Its first byte would come after the others' last one.
+            continue
         if node.active == 0 and node.accepts_ranges is not False:
             assert not chunk.free_spans(source.part), (
                 f"{node.node_url} idles while {chunk.spec.chunk_id} has free bytes"

@@ -146,7 +146,7 @@ def _body_size(
     helpers = [other for other in others if other.accepts_ranges is not False]
     # Those whose rate is known take from its tail at once.
     tails = sum(not helper.measured for helper in helpers)
-    return max((end - start) // 2, end - start - FIRST_TAIL_BYTES * tails)
+    return max(1, (end - start) // 2, end - start - FIRST_TAIL_BYTES * tails)
 
 
 def _begun_by_a_body(source: Source, sources: list[Source], nodes: NodeBook) -> bool:

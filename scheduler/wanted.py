@@ -226,7 +226,7 @@ class Wanted:
 
         They were not suspected so far; with the same nodes in the same order every round would end like the last.
         """
-        doubtful = sorted(self.bytes_by_node()) if self.suspects else []
+        doubtful = sorted(self.bytes_by_node()) if self.votes else []
         self.excluded.clear()
         self.banned.clear()
         self.clear_suspicions()

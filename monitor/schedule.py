@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 # Ratio. Clients started together must not ping in step.
 JITTER_RATIO = 0.1
-# Probes in flight; each costs a thread. A thousand nodes pinged every 3 s with 50 ms each need 17.
-MAX_IN_FLIGHT = 32
+# Probes in flight. A thousand nodes pinged every 3 s with 200 ms each need 67; the bound keeps a start with many nodes
+# from connecting to all of them at once.
+MAX_IN_FLIGHT = 256
 # Nodes that did not answer last time wait for a timeout each: they get at most half, so that they
 # never delay others.
-MAX_SUSPECTS_IN_FLIGHT = 16
+MAX_SUSPECTS_IN_FLIGHT = 128
 
 
 @dataclass(slots=True)

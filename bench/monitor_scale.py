@@ -45,7 +45,6 @@ class Cost:
     cpu_ratio: float
     pings_per_sec: float
     messages_per_sec: float
-    message_bytes: int
     decode_ms: float
     held_ms: float
     latency_ms: float
@@ -176,7 +175,6 @@ def measure(nodes: int, measured_sec: float, hold_ms: float) -> Cost:
             cpu_ratio=(cpu_sec(monitor.pid) - begun_cpu_sec) / took_sec,
             pings_per_sec=(after["answered"] - before["answered"]) / took_sec,
             messages_per_sec=heard / took_sec,
-            message_bytes=0,
             decode_ms=(listener.cpu_sec - decoding_sec) / heard * 1000,
             held_ms=after["held_ms"],
             latency_ms=statistics.median(listener.measured()),

@@ -40,6 +40,9 @@ HEARTBEAT_AGE_SEC = 0.7
 SWEEP_SEC = 0.5
 # Pings due within this leave together: a wake-up of the loop costs as much as a ping.
 PING_SLACK_SEC = 0.01
+# The first answer on a connection often takes longer than the next ones; a new node's second ping does not wait for its
+# turn.
+SECOND_PING_SEC = 0.3
 # Threads get this long to end at stop, of the three seconds that stopping may take.
 JOIN_SEC = 2.0
 # Files that are no kept connections: queues, libraries, connections being made.
@@ -61,7 +64,9 @@ class MonitorService:
         )
         self._board = ScoreBoard(self._book)
         self._checks = RangeChecks()
-        self._schedule = PingSchedule(interval_sec=settings.ping_interval_sec, rng=rng)
+        self._schedule = PingSchedule(
+            interval_sec=settings.ping_interval_sec, rng=rng, second_after_sec=SECOND_PING_SEC
+        )
         timeout_sec = probe_timeout_sec(settings.ping_interval_sec)
         self._overdue_sec = timeout_sec * OVERDUE_TIMEOUTS
         self._pinger = Pinger(timeout_sec=timeout_sec, max_kept=max(0, max_files - SPARE_FILES))

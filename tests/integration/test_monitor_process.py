@@ -57,7 +57,7 @@ def test_transfers_change_bandwidth_and_reliability(start: Start, stack: Stack) 
     with ping_nodes(say()) as (node,):
         start(PING_INTERVAL="60", HISTORY_SIZE="4")
         stack.session(node.url)
-        wait_until(stack.says(node.url, lambda node: node.measurements_count == 1))
+        wait_until(stack.says(node.url, lambda node: node.measurements_count >= 2))
         stack.transfer(node.url, goodput_mbps=50.0, range_honoured=False)
         wait_until(stack.says(node.url, lambda node: node.bandwidth_mbps == 50))
         found = stack.node(node.url)

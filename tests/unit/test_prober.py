@@ -40,6 +40,21 @@ def test_interval_is_jittered_by_a_tenth() -> None:
     assert min(gaps) < 2.8 < 3.2 < max(gaps)
 
 
+def test_new_node_is_pinged_again_soon_once_it_answered() -> None:
+    schedule = PingSchedule(interval_sec=3.0, rng=random.Random(7), second_after_sec=0.3)
+    schedule.add(A, 0.0)
+    gaps = []
+    now_sec = 0.0
+    for answered in (False, True, True, True):
+        assert schedule.due(now_sec) == [A]
+        schedule.finished(A, answered=answered, now_sec=now_sec)
+        next_sec = schedule.next_due_sec()
+        assert next_sec is not None
+        gaps.append(round(next_sec - now_sec, 1))
+        now_sec = next_sec
+    assert [gap < 0.4 for gap in gaps] == [False, True, False, False]
+
+
 def test_no_second_probe_while_one_is_in_flight() -> None:
     schedule = a_schedule(interval_sec=1.0)
     schedule.add(A, 0.0)

@@ -279,7 +279,9 @@ class RangeRead:
             self._honoured = True
             return self._start
         if self._ask_range:
+            # It sends the whole part, and all of it is of use.
             self._honoured = False
+            self._until, self._end = 0, self._part_size
         length = response.headers.get("Content-Length", "")
         if offset == 0 and length.isdigit() and int(length) != self._part_size:
             raise _Stop("malformed", f"has {length} bytes instead of {self._part_size}")

@@ -6,7 +6,6 @@ No I/O, no clock, no randomness but the schedule's own `rng`.
 from __future__ import annotations
 
 from common.messages import (
-    CancelRange,
     ChunkFinished,
     CloseChunk,
     DiscardRange,
@@ -15,7 +14,7 @@ from common.messages import (
     Transfer,
 )
 from common.units import megabits_per_sec, short_node
-from scheduler import assignment
+from scheduler import bodies, timing
 from scheduler.commands import Announce, Command, PublishTransfer
 from scheduler.schedule import Schedule
 from scheduler.selection import MIN_RATE_SAMPLE_BYTES, NODE_FAULTS, SILENCE_FLOOR_SEC
@@ -36,33 +35,41 @@ def on_progress(
             continue
         schedule.touched.add(job.chunk.session_id)
         if progress.range_honoured is not None and job.headed_sec is None:
-            _on_head(schedule, job, progress.range_honoured, now_sec, commands)
+            _on_head(schedule, job, progress.range_honoured, now_sec)
         if progress.received_bytes > job.received_bytes:
             # A prefix read through is a sign of life, too.
             job.received_bytes, job.progress_sec = progress.received_bytes, now_sec
         until = min(progress.received_until_bytes, job.end)
         if until <= job.received_until:
             continue
+        fresh = until - job.received_until
         job.chunk.parts[job.part].add(job.received_until, until, job.node_url)
         job.received_until, job.progress_sec = until, now_sec
-        assignment.measure(job, schedule.nodes.node(job.node_url), now_sec)
+        timing.measure(job, schedule.nodes.node(job.node_url), fresh, now_sec)
+        if job.whole_body or len(job.chunk.jobs) > 1:
+            _settle(schedule, job.chunk, now_sec, commands)
 
 
-def _on_head(
-    schedule: Schedule, job: Job, honoured: bool, now_sec: float, commands: list[Command]
-) -> None:
-    """The answer begins; without `Range` the body begins at byte 0, whatever was asked for."""
+def _on_head(schedule: Schedule, job: Job, honoured: bool, now_sec: float) -> None:
+    """The answer begins; without `Range` it is the whole part, whatever was asked for, and the worker reads it all."""
     job.headed_sec = job.progress_sec = now_sec
     schedule.nodes.node(job.node_url).accepts_ranges = honoured
     if honoured or job.whole_body:
         return
-    chunk = job.chunk
-    if job.start == 0:
-        # It goes on to the end anyway: others take from its tail what they can bring sooner.
-        schedule.resize(job, chunk.parts[job.part].size, commands)
-    else:
-        job.cancelled = True
-        schedule.send(chunk, CancelRange(job_id=job.job_id), commands)
+    job.whole_body = True
+    job.start = job.received_until = 0
+    job.end = job.chunk.parts[job.part].size
+
+
+def _settle(schedule: Schedule, chunk: Wanted, now_sec: float, commands: list[Command]) -> None:
+    """End ranges whose bytes others bring sooner."""
+    if not any(job.whole_body for job in chunk.jobs.values()):
+        return
+    for job, end in bodies.settle(chunk, schedule.nodes, now_sec):
+        if end > job.received_until:
+            schedule.resize(job, end, commands)
+        else:
+            schedule.cancel(job, commands)
 
 
 def on_range(
@@ -77,6 +84,9 @@ def on_range(
     chunk, node = job.chunk, schedule.nodes.node(job.node_url)
     until = max(job.received_until, min(done.received_until_bytes, chunk.parts[job.part].size))
     chunk.parts[job.part].add(job.start, until, job.node_url)
+    if until > job.received_until:
+        fresh, job.received_until = until - job.received_until, until
+        timing.measure(job, node, fresh, now_sec)
     schedule.end_job(job)
     schedule.accounts.range_ended(chunk.session_id, done, node)
     busy_sec = max(0.0, done.duration_sec - (done.first_byte_sec or 0.0))
@@ -148,9 +158,8 @@ def _give_back(schedule: Schedule, node_url: str, now_sec: float, commands: list
         if job.cancelled or job.node_url != node_url:
             continue
         if now_sec - job.progress_sec > SILENCE_FLOOR_SEC / 2:
-            job.cancelled = True
             job.chunk.excluded.add(node_url)
-            schedule.send(job.chunk, CancelRange(job_id=job.job_id), commands)
+            schedule.cancel(job, commands)
 
 
 def on_chunk(

@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from common.messages import CloseChunk, FetchRange, OpenChunk, ResizeRange
+from common.messages import CancelRange, CloseChunk, FetchRange, OpenChunk, ResizeRange
 from common.units import short_node
 from scheduler.accounts import Accounts
 from scheduler.assignment import Choice
@@ -141,6 +141,11 @@ class Schedule:
         job.end = end
         self.send(job.chunk, ResizeRange(job_id=job.job_id, end_bytes=end), commands)
 
+    def cancel(self, job: Job, commands: list[Command]) -> None:
+        """End a running range; its claim ends at once, its node is free when the worker has ended it."""
+        job.cancelled, job.end = True, job.received_until
+        self.send(job.chunk, CancelRange(job_id=job.job_id), commands)
+
     def send(
         self,
         chunk: Wanted,
@@ -195,11 +200,14 @@ class Schedule:
             self._reading[chunk.session_id] -= 1
             if not self._reading[chunk.session_id]:
                 del self._reading[chunk.session_id]
+        node = self.nodes.node(job.node_url)
+        node.active -= 1
         at_node = self._jobs_at[job.node_url]
         at_node.remove(job)
         if not at_node:
             del self._jobs_at[job.node_url]
-        self.nodes.node(job.node_url).active -= 1
+        if not any(other.flowing for other in at_node):
+            node.flow_since_sec = None
         self.touched.add(chunk.session_id)
 
     def break_lease(self, chunk: Wanted, now_sec: float, commands: list[Command], why: str) -> None:

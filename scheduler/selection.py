@@ -24,11 +24,14 @@ MIN_RATE_SAMPLE_SEC = 0.2
 SILENCE_FLOOR_SEC = 0.5
 # A node never heard from may sit behind a long round trip and needs two of them for its first byte.
 UNKNOWN_SILENCE_SEC = 1.0
+# Bytes of a silent node are asked for elsewhere within a second, unless its round trips take half of that.
+SILENCE_MAX_SEC = 0.85
 # A ping that took this many times the usual is still an answer.
 SILENCE_PER_LATENCY = 4.0
 FAILURES_TO_OPEN = 3
 OPEN_BASE_SEC = 1.0
-OPEN_MAX_SEC = 30.0
+# With its jitter, and the wait for the next chunk, a node that is back works again within 35 s.
+OPEN_MAX_SEC = 20.0
 OPEN_JITTER_RATIO = 0.2
 # Wrong bytes twice: not an accident of one disk block.
 OFFENCES_TO_BAN = 2
@@ -98,6 +101,9 @@ class Node:
     active: int = 0
     offences: int = 0
     last_data_sec: float | None = None
+    # Since when at least one of its ranges flows, and what came since the last sample of its rate.
+    flow_since_sec: float | None = None
+    flow_bytes: int = 0
     completed_ranges: int = 0
     failed_ranges: int = 0
     received_bytes: int = 0
@@ -163,9 +169,10 @@ class Node:
         """Return how long to wait for a byte before giving the range to another node."""
         if not self.known:
             return UNKNOWN_SILENCE_SEC
-        return max(
+        patience_sec = max(
             self.first_byte.silence_sec(SILENCE_FLOOR_SEC), SILENCE_PER_LATENCY * self.latency_sec
         )
+        return max(min(patience_sec, SILENCE_MAX_SEC), 2 * self.latency_sec)
 
     def stale(self, now_sec: float) -> bool:
         """Whether the rate was measured so long ago that it may be wrong."""

@@ -35,6 +35,8 @@ class Job:
     measured_until: int = 0
     measured_sec: float | None = None
     rate_mbps: float | None = None
+    # Whether its rate comes from enough bytes to compare it with others.
+    paced: bool = False
     cold: bool = False
     headed_sec: float | None = None
     whole_body: bool = False

@@ -1,0 +1,117 @@
+"""How long ranges take: where one probably is, how fast it goes, when it will be over. Pure functions.
+
+No I/O, no clock, no randomness. Reports of running ranges are up to 100 ms old; between them their bytes are
+extrapolated.
+"""
+
+from __future__ import annotations
+
+from common.units import megabits_per_sec, transfer_sec
+from scheduler.selection import MIN_RATE_SAMPLE_BYTES, Node
+from scheduler.wanted import Job
+
+# A message to the worker and its request take this long before the node sees it.
+COMMAND_SEC = 0.005
+# The next request leaves when less than a round trip and this is left of the running one.
+AHEAD_SEC = 0.02
+# Running ranges are reported every 100 ms; half as much again is no silence.
+REPORT_SEC = 0.15
+# The longer nothing comes, the less likely it is a pause: after 0.5 s the pace counts as a fortieth.
+QUIET_POWER = 3
+QUIET_SEC = 0.2
+# A rate needs this much to be more than the burst at the start of a transfer.
+RATE_WINDOW_SEC = 0.09
+# On a slow link even that is a handful of packets; then longer is waited for.
+LONG_RATE_WINDOW_SEC = 0.4
+# A range's own pace is guessed from less: a wrong guess is corrected by the next report.
+MIN_PACE_SEC = 0.02
+# A range without its first byte is left alone until it is this much later than expected.
+OVERDUE_RATIO = 1.5
+OVERDUE_SEC = 0.02
+
+
+def position(job: Job, now_sec: float) -> float:
+    """Return where a running range probably is: reports are up to 100 ms old."""
+    if job.rate_mbps is None:
+        return job.received_until
+    age_sec = min(now_sec - job.progress_sec, REPORT_SEC)
+    return min(job.end, job.received_until + job.rate_mbps * 1e6 / 8 * age_sec)
+
+
+def pace_mbps(job: Job, node: Node, now_sec: float) -> float:
+    """Return the rate of a running range: its own once it has one, else its node's.
+
+    Without news for longer than reports take, it falls with the time that has passed.
+    """
+    rate = job.rate_mbps if job.rate_mbps is not None else node.rate_mbps
+    quiet_sec = now_sec - job.progress_sec
+    if job.flowing and quiet_sec > REPORT_SEC:
+        rate *= (REPORT_SEC / quiet_sec) ** QUIET_POWER
+    return rate
+
+
+def is_quiet(job: Job, now_sec: float) -> bool:
+    """Whether a range that was flowing brings nothing: its node gets no more work until it does."""
+    return job.flowing and now_sec - job.progress_sec > QUIET_SEC
+
+
+def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
+    """Return how long a running range still needs."""
+    left = job.end - position(job, now_sec)
+    if job.whole_body:
+        # What comes before the first byte of use.
+        left += max(0, job.start - job.received_bytes)
+    left_sec = transfer_sec(max(0, round(left)), pace_mbps(job, node, now_sec))
+    if job.flowing:
+        return left_sec
+    first_sec = max(0.0, job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec)
+    return first_sec + left_sec
+
+
+def first_byte_sec(node: Node, *, cold: bool) -> float:
+    """Return how long after the decision the first byte comes."""
+    return node.latency_sec * (2 if cold else 1) + COMMAND_SEC
+
+
+def ahead_sec(node: Node) -> float:
+    """Return how long before the end of a running range the node's next request should leave."""
+    return node.latency_sec + COMMAND_SEC + AHEAD_SEC
+
+
+def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
+    """Fold fresh bytes of a running range into its pace and, once they say enough, into its node's rate.
+
+    The node's rate is its goodput over the time any of its ranges flowed, all ranges together.
+    """
+    if job.measured_sec is None:
+        # What came before the first bytes was the round trip.
+        expected_sec = job.begun_sec + first_byte_sec(node, cold=job.cold)
+        job.measured_sec = min(job.headed_sec or expected_sec, now_sec)
+        job.measured_until = job.start
+    span_sec = now_sec - job.measured_sec
+    size = job.received_until - job.measured_until
+    if span_sec >= MIN_PACE_SEC and (job.rate_mbps is None or _says_enough(size, span_sec)):
+        job.rate_mbps = megabits_per_sec(size, span_sec)
+        job.paced = _says_enough(size, span_sec)
+        if job.paced:
+            job.measured_sec, job.measured_until = now_sec, job.received_until
+    if node.flow_since_sec is None:
+        node.flow_since_sec, node.flow_bytes = job.measured_sec, 0
+    node.flow_bytes += size_bytes
+    span_sec = now_sec - node.flow_since_sec
+    if _says_enough(node.flow_bytes, span_sec):
+        node.note_progress(megabits_per_sec(node.flow_bytes, span_sec), now_sec)
+        node.flow_since_sec, node.flow_bytes = now_sec, 0
+
+
+def _says_enough(size_bytes: int, span_sec: float) -> bool:
+    return span_sec >= RATE_WINDOW_SEC and (
+        size_bytes >= MIN_RATE_SAMPLE_BYTES or span_sec >= LONG_RATE_WINDOW_SEC
+    )
+
+
+def is_overdue(job: Job, node: Node, now_sec: float) -> bool:
+    """Whether the first byte of a range should have come long ago."""
+    return (
+        now_sec - job.begun_sec > OVERDUE_RATIO * first_byte_sec(node, cold=job.cold) + OVERDUE_SEC
+    )

@@ -42,9 +42,14 @@ class Choice:
 
 def usable_sources(chunk: Wanted, nodes: NodeBook, now_sec: float) -> list[Source]:
     """Return the places a chunk may be read from now; empty when this round is exhausted."""
-    left = [s for s in chunk.sources() if s.node_url not in chunk.excluded | chunk.banned]
+    left = chunk.sources()
+    if chunk.excluded or chunk.banned:
+        gone = chunk.excluded | chunk.banned
+        left = [s for s in left if s.node_url not in gone]
     if _too_few(chunk, left):
         return []
+    if all(nodes.node(s.node_url).blameless for s in left):
+        return left
     trusted = [s for s in left if not nodes.node(s.node_url).banned]
     trusted = left if _too_few(chunk, trusted) else trusted
     usable = [s for s in trusted if nodes.node(s.node_url).breaker.state(now_sec) != "open"]

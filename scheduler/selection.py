@@ -113,6 +113,11 @@ class Node:
         return self.offences >= OFFENCES_TO_BAN
 
     @property
+    def blameless(self) -> bool:
+        """Whether nothing keeps work from it: neither wrong bytes nor its breaker."""
+        return not self.offences and self.breaker.open_until_sec is None
+
+    @property
     def rate_mbps(self) -> float:
         """Own goodput, else the monitor's figure, else the assumption."""
         if self.rate.value_mbps is not None:

@@ -122,6 +122,8 @@ class Wanted:
     @property
     def complete(self) -> bool:
         """Whether enough bytes are held to verify."""
+        if not self.coded:
+            return self.parts[WHOLE].complete
         held = {
             index: [(c.start, c.end) for c in part.contributions]
             for index, part in self.parts.items()

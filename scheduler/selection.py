@@ -104,6 +104,8 @@ class Node:
     # Since when at least one of its ranges flows, and what came since the last sample of its rate.
     flow_since_sec: float | None = None
     flow_bytes: int = 0
+    # After how long it cut off a body that it would have to send again from the beginning.
+    cut_after_sec: float | None = None
     completed_ranges: int = 0
     failed_ranges: int = 0
     received_bytes: int = 0
@@ -114,8 +116,8 @@ class Node:
 
     @property
     def blameless(self) -> bool:
-        """Whether nothing keeps work from it: neither wrong bytes nor its breaker."""
-        return not self.offences and self.breaker.open_until_sec is None
+        """Whether nothing at all speaks against it: neither wrong bytes nor its breaker nor its pings."""
+        return not self.offences and self.breaker.open_until_sec is None and not self.unanswering
 
     @property
     def rate_mbps(self) -> float:
@@ -169,6 +171,16 @@ class Node:
     def expected_sec(self, size_bytes: int) -> float:
         """Return how long `size_bytes` would take on the idle node."""
         return self.latency_sec + transfer_sec(size_bytes, self.rate_mbps)
+
+    @property
+    def unanswering(self) -> bool:
+        """Whether it answers no pings and never sent a byte; later the breaker knows better than pings."""
+        return (
+            self.last_data_sec is None
+            and self.reported is not None
+            and self.reported.measurements_count > 0
+            and not self.reported.healthy
+        )
 
     def silence_sec(self) -> float:
         """Return how long to wait for a byte before giving the range to another node."""

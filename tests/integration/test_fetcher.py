@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from common.messages import Replica
-from scheduler.fetcher import RangeRead, RangeResult, new_http_session
+from scheduler.connections import new_http_session
+from scheduler.fetcher import RangeRead, RangeResult
 from tests.ping_nodes import Answer, PingNode, hang, ping_nodes, say
 from tests.range_nodes import asked_range, head, raw, stall_after, with_range, without_range
 from tests.waiting import wait_until
@@ -36,10 +37,21 @@ class Sink:
     def __init__(self, start: int = 0) -> None:
         self.start = start
         self.data = b""
+        self.lock = threading.Lock()
+        self._room = memoryview(bytearray(SIZE))
 
-    def __call__(self, position: int, data: bytes) -> None:
-        assert position == self.start + len(self.data), "bytes come in order and once"
-        self.data += data
+    def room(self, start: int, end: int) -> memoryview:
+        assert self.lock.locked()
+        return self._room[start:end]
+
+    def scratch(self, size_bytes: int) -> memoryview:
+        assert self.lock.locked()
+        return memoryview(bytearray(min(size_bytes, 10_000)))
+
+    def landed(self, start: int, end: int) -> None:
+        assert self.lock.locked()
+        assert start == self.start + len(self.data), "bytes come in order and once"
+        self.data += self._room[start:end]
 
 
 def a_read(
@@ -54,7 +66,7 @@ def a_read(
     } | changed
     offset = fields.pop("offset_bytes", 0)
     place = Replica(url=f"{url}/chunk/c", offset_bytes=offset)
-    return RangeRead(http, place, sink=sink, **fields)
+    return RangeRead(http, place, target=sink, **fields)
 
 
 def read(
@@ -93,15 +105,25 @@ def test_a_node_known_to_ignore_range_is_not_asked_for_one(http: requests.Sessio
     assert asked_range(node) is None
 
 
-def test_a_200_is_read_through_to_the_wanted_bytes(http: requests.Session) -> None:
-    result, data, _ = read(http, without_range(DATA), 200_000)
+def test_a_200_to_a_range_brings_the_whole_part(http: requests.Session) -> None:
+    sink = Sink()
+    with ping_nodes(without_range(DATA)) as (node,):
+        result = a_read(http, node.url, sink, start=200_000, end=200_100).run()
     assert (result.outcome, result.range_honoured) == ("complete", False)
-    assert data == DATA[200_000:]
+    assert sink.data == DATA
+    assert (result.received_until, result.received_bytes) == (SIZE, SIZE)
+
+
+def test_the_start_of_a_body_is_thrown_away_where_no_range_was_asked_for(
+    http: requests.Session,
+) -> None:
+    result, data, _ = read(http, without_range(DATA), 200_000, accepts_ranges=False)
+    assert (result.outcome, data) == ("complete", DATA[200_000:])
     assert result.received_bytes == SIZE, "the prefix crossed the network too"
 
 
-def test_a_200_is_read_no_further_than_wanted(http: requests.Session) -> None:
-    result, data, _ = read(http, without_range(DATA), end=100)
+def test_a_body_is_read_no_further_than_wanted(http: requests.Session) -> None:
+    result, data, _ = read(http, without_range(DATA), end=100, accepts_ranges=False)
     assert (result.outcome, data, result.received_bytes) == ("complete", DATA[:100], 100)
 
 
@@ -147,7 +169,8 @@ def test_a_connection_with_unwanted_bytes_in_it_is_not_used_again(http: requests
     with ping_nodes(without_range(DATA)) as (node,):
         for _ in range(2):
             sink = Sink()
-            assert a_read(http, node.url, sink, end=10).run().outcome == "complete"
+            reading = a_read(http, node.url, sink, end=10, accepts_ranges=False)
+            assert reading.run().outcome == "complete"
             assert sink.data == DATA[:10]
         assert node.connections == 2
 

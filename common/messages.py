@@ -128,6 +128,17 @@ class CloseChunk:
     lease_id: str
 
 
+@message("worker.warm")
+class WarmNodes:
+    """Keep so many idle connections open to each of these nodes, none to others (scheduler PUSH -> worker.<id>.jobs).
+
+    Replaces what was said before. The first request on an open connection costs one round trip, not two.
+    """
+
+    node_urls: tuple[str, ...]
+    connections_per_node: int
+
+
 @message("worker.heartbeat")
 class WorkerHeartbeat:
     """A worker's complete registration, each second and on change (worker PUSH -> scheduler.reports)."""
@@ -144,7 +155,10 @@ class WorkerHeartbeat:
 
 @message("worker.progress")
 class RangeProgress:
-    """Bytes of running ranges, every 100 ms while any arrive (worker PUSH -> scheduler.reports)."""
+    """Bytes of running ranges (worker PUSH -> scheduler.reports).
+
+    Sent every 100 ms while any arrive; the first bytes of a range are told of within 50 ms, its head at once.
+    """
 
     worker_id: str
     running: tuple[JobProgress, ...]

@@ -79,7 +79,7 @@ class _KnownTlsConnection(KnownConnection, HTTPSConnection):
         return False
 
 
-class _Keeping(HTTPConnectionPool):
+class NodePool(HTTPConnectionPool):
     """A pool that can be filled ahead of need. A LIFO: connections in use leave room, those never used are None."""
 
     def warm(self, wanted: int, timeout_sec: float) -> bool:
@@ -145,11 +145,11 @@ def _still_open(connection: Any) -> bool:
     return connection.sock is not None
 
 
-class _KnownPool(_Keeping):
+class _KnownPool(NodePool):
     ConnectionCls = KnownConnection
 
 
-class _KnownTlsPool(_Keeping, HTTPSConnectionPool):
+class _KnownTlsPool(NodePool, HTTPSConnectionPool):
     ConnectionCls = _KnownTlsConnection
 
 
@@ -158,7 +158,7 @@ class _KnownAdapter(HTTPAdapter):
         super().init_poolmanager(*arguments, **named)
         self.poolmanager.pool_classes_by_scheme = {"http": _KnownPool, "https": _KnownTlsPool}
 
-    def pool_of(self, node_url: str, verify: Any) -> _Keeping | None:
+    def pool_of(self, node_url: str, verify: Any) -> NodePool | None:
         """Return the pool that requests to a node use, None for a URL nobody can use."""
         request = requests.Request("GET", node_url)
         try:
@@ -166,7 +166,7 @@ class _KnownAdapter(HTTPAdapter):
             self.cert_verify(pool, node_url, verify, None)  # type: ignore[no-untyped-call]
         except (requests.RequestException, HTTPError, ValueError, OSError):
             return None
-        return pool if isinstance(pool, _Keeping) else None
+        return pool if isinstance(pool, NodePool) else None
 
     def close(self) -> None:
         """Close idle connections now: urllib3 would leave that to the pools' garbage collection."""
@@ -190,7 +190,7 @@ def new_http_session() -> requests.Session:
     return session
 
 
-def pool_of(session: requests.Session, node_url: str) -> _Keeping | None:
+def pool_of(session: requests.Session, node_url: str) -> NodePool | None:
     """Return the pool of a node in a session of `new_http_session`."""
     with contextlib.suppress(requests.RequestException):
         adapter = session.get_adapter(node_url)

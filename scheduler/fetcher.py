@@ -252,7 +252,7 @@ class RangeRead:
         try:
             return ask()
         except requests.ConnectionError:
-            if (self._idled_sec or 0.0) < LONG_IDLE_SEC:
+            if self._idled_sec is None or self._idled_sec < LONG_IDLE_SEC:
                 raise
         return ask()
 

@@ -25,12 +25,14 @@ from common.messages import (
     RangeFinished,
     RangeProgress,
     ResizeRange,
+    WarmNodes,
 )
 from common.units import node_of
 from scheduler.assembly import Assembly, Landing, Part, matches
 from scheduler.commands import JobMessage
 from scheduler.connections import new_http_session
 from scheduler.fetcher import RangeRead
+from scheduler.prewarmer import Prewarmer
 from scheduler.wanted import WHOLE
 
 logger = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class _Fetch:
     part: Part
     landing: Landing
     read: RangeRead
+    node_url: str
     reported_bytes: int = 0
 
 
@@ -63,6 +66,7 @@ class ChunkHome:
         self._report = report
         self._deliver = deliver
         self._http = new_http_session()
+        self._warm = Prewarmer(self._http)
         self._pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="range")
         self._lock = threading.Lock()
         self._assemblies: dict[str, Assembly] = {}
@@ -90,6 +94,12 @@ class ChunkHome:
                 self._discard(msg)
             case CloseChunk():
                 self._close(msg.lease_id)
+            case WarmNodes():
+                self._warm.want(msg.node_urls, msg.connections_per_node)
+
+    def keep_warm(self) -> None:
+        """See to the connections that wait for a request; asked at every heartbeat."""
+        self._warm.keep()
 
     def _running(self, job_id: str) -> RangeRead | None:
         with self._lock:
@@ -137,6 +147,7 @@ class ChunkHome:
         for read in reads:
             read.cancel()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._warm.stop()
         self._http.close()
 
     # ------------------------------------------------------------ chunks
@@ -171,8 +182,9 @@ class ChunkHome:
             part = assembly.parts.get(msg.part) if assembly is not None else None
             if assembly is None or part is None or self._stopping:
                 return
+            node_url = node_of(msg.replica.url)
             with assembly.lock:
-                landing = part.land(node_of(msg.replica.url))
+                landing = part.land(node_url)
 
             def headed(honoured: bool) -> None:
                 begun = JobProgress(
@@ -193,7 +205,7 @@ class ChunkHome:
                 target=landing,
                 headed=headed,
             )
-            fetch = _Fetch(msg, assembly, part, landing, read)
+            fetch = _Fetch(msg, assembly, part, landing, read, node_url)
             self._fetches[msg.job_id] = fetch
         self._pool.submit(self._run, fetch)
 
@@ -222,6 +234,7 @@ class ChunkHome:
                 )
             )
             self._finish(msg.lease_id, assembly)
+            self._warm.refill(fetch.node_url)
         except Exception:
             # The scheduler must not wait for a verdict that never comes.
             logger.exception("range failed job_id=%s", msg.job_id)

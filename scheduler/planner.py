@@ -36,6 +36,7 @@ from scheduler.schedule import Schedule
 from scheduler.score_policy import whole_part
 from scheduler.selection import Node, NodeBook
 from scheduler.wanted import Job, Source, Wanted
+from scheduler.warming import Warming
 
 # A session whose buffer has not said what it wants for this long is gone.
 DEMAND_LEASE_SEC = 5.0
@@ -66,6 +67,7 @@ class Planner:
         self._shared_limit = shared_limit
         self._active = ActiveBook()
         self._schedule = Schedule(rng)
+        self._warming = Warming()
         self._demand_seen_sec: dict[str, float] = {}
         self._low_water_sec: dict[str, float] = {}
         # Sessions that play by another policy than the deadlines.
@@ -123,6 +125,8 @@ class Planner:
             case _:
                 assert_never(event)
         self._plan(now_sec, commands, everything=everything)
+        if isinstance(event, Demand | NodeScores | WorkerHeartbeat):
+            commands += self._warming.update(event, self._schedule, self._active, now_sec)
         return commands
 
     def tick(self, now_sec: float) -> list[Command]:

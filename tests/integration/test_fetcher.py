@@ -44,6 +44,9 @@ class Sink:
         assert self.lock.locked()
         return self._room[start:end]
 
+    def room_after(self, start: int) -> memoryview:
+        return self._room[start:]
+
     def scratch(self, size_bytes: int) -> memoryview:
         assert self.lock.locked()
         return memoryview(bytearray(min(size_bytes, 10_000)))
@@ -385,3 +388,107 @@ def test_cancelling_a_finished_read_disturbs_nobody(http: requests.Session) -> N
         first.cancel()
         assert a_read(http, node.url, Sink()).run().outcome == "complete"
         assert node.connections == 1
+
+
+# ---------------------------------------------------------------- moving the end
+
+
+def resized(
+    http: requests.Session, first: int, end: int, *, answer: Answer, **changed: Any
+) -> tuple[RangeResult, Sink]:
+    """Move the end of a read once it has brought `first` bytes."""
+    sink, results = Sink(), list[RangeResult]()
+    with ping_nodes(answer) as (node,):
+        reading = a_read(http, node.url, sink, **({"silence_sec": PATIENT_SEC} | changed))
+        thread = threading.Thread(target=lambda: results.append(reading.run()))
+        thread.start()
+        wait_until(lambda: len(sink.data) == first)
+        reading.resize(end)
+        wait_until(lambda: results)
+        thread.join()
+    return results[0], sink
+
+
+@pytest.mark.parametrize("end", [0, 999, 1000])
+def test_a_read_whose_end_is_behind_it_ends_at_once(http: requests.Session, end: int) -> None:
+    answer = stall_after(head("200 OK", SIZE) + DATA[:1000])
+    result, sink = resized(http, 1000, end, answer=answer)
+    assert (result.outcome, result.received_until) == ("complete", 1000)
+    assert sink.data == DATA[:1000], "what has come beyond a nearer end is kept"
+
+
+def test_no_byte_beyond_a_nearer_end_is_written(http: requests.Session) -> None:
+    more = threading.Event()
+
+    def answer(node: PingNode, connection: socket.socket) -> bool:
+        connection.sendall(head("200 OK", SIZE) + DATA[:1000])
+        more.wait(60)
+        connection.sendall(DATA[1000:])
+        return True
+
+    sink, results = Sink(), list[RangeResult]()
+    with ping_nodes(answer) as (node,):
+        reading = a_read(http, node.url, sink, silence_sec=PATIENT_SEC)
+        thread = threading.Thread(target=lambda: results.append(reading.run()))
+        thread.start()
+        wait_until(lambda: len(sink.data) == 1000)
+        reading.resize(1500)
+        more.set()
+        thread.join(10)
+    assert (results[0].outcome, results[0].received_until) == ("complete", 1500)
+    assert sink.data == DATA[:1500]
+    assert bytes(sink.room_after(1500)) == bytes(SIZE - 1500)
+
+
+def test_only_a_body_that_goes_on_anyway_can_end_later(http: requests.Session) -> None:
+    sink = Sink()
+    with ping_nodes(with_range(DATA)) as (node,):
+        reading = a_read(http, node.url, sink, end=1000)
+        reading.resize(2000)
+        assert reading.run().received_until == 1000
+    assert sink.data == DATA[:1000]
+
+
+# ---------------------------------------------------------------- connections that were idle
+
+
+class Resting:
+    """Answers some requests on each connection, then resets it at the next one."""
+
+    def __init__(self, *good: int) -> None:
+        self.good = list(good)
+        self.answered: dict[socket.socket, int] = {}
+
+    def __call__(self, node: PingNode, connection: socket.socket) -> bool:
+        count = self.answered[connection] = self.answered.get(connection, 0) + 1
+        if count > self.good[min(len(self.answered), len(self.good)) - 1]:
+            return False
+        return with_range(DATA)(node, connection)
+
+
+def test_a_request_on_a_connection_that_idled_long_is_made_again(
+    http: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler.fetcher.LONG_IDLE_SEC", 0.0)
+    with ping_nodes(Resting(1)) as (node,):
+        for _ in range(2):
+            assert a_read(http, node.url, Sink()).run().outcome == "complete"
+        assert (len(node.requests), node.connections) == (3, 2)
+
+
+def test_a_request_on_a_busy_connection_that_breaks_is_the_nodes_failure(
+    http: requests.Session,
+) -> None:
+    with ping_nodes(Resting(1)) as (node,):
+        assert a_read(http, node.url, Sink()).run().outcome == "complete"
+        assert a_read(http, node.url, Sink()).run().outcome == "refused"
+        assert len(node.requests) == 2
+
+
+def test_a_new_connection_that_breaks_is_not_tried_again(
+    http: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler.fetcher.LONG_IDLE_SEC", 0.0)
+    with ping_nodes(Resting(0)) as (node,):
+        assert a_read(http, node.url, Sink()).run().outcome == "refused"
+        assert len(node.requests) == 1

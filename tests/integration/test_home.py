@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import random
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,7 +23,9 @@ from common.messages import (
     FetchRange,
     OpenChunk,
     RangeFinished,
+    RangeProgress,
     SourceShare,
+    WarmNodes,
 )
 from common.units import node_of
 from scheduler.erasure import encode_fragments
@@ -41,8 +45,9 @@ class Home:
     """A ChunkHome and everything it has said."""
 
     def __init__(self) -> None:
-        self.said: list[RangeFinished | ChunkFinished] = []
+        self.said: list[RangeProgress | RangeFinished | ChunkFinished] = []
         self.delivered: list[tuple[ChunkDelivery, bytes, str]] = []
+        self.raw: list[memoryview] = []
         self.real = ChunkHome(
             "w1",
             report=self.said.append,
@@ -53,6 +58,7 @@ class Home:
 
     def _deliver(self, msg: ChunkDelivery, data: memoryview, deliver_to: str) -> None:
         self.verdicts_before_delivery += [m.verdict for m in self.verdicts()]
+        self.raw.append(data)
         self.delivered.append((msg, bytes(data), deliver_to))
 
     def open(self, chunk: ChunkSpec, lease_id: str = "L") -> None:
@@ -293,6 +299,75 @@ def test_progress_tells_how_far_each_range_is(home: Home) -> None:
         home.real.handle(CancelRange(job_id=job))
         assert home.ended(job).outcome == "cancelled"
     assert home.real.progress(only_new=False) == ()
+
+
+def test_the_first_bytes_of_a_range_are_told_of_apart(home: Home) -> None:
+    home.open(a_chunk(data=DATA))
+    go_on = threading.Event()
+
+    def answer(node: PingNode, connection: socket.socket) -> bool:
+        connection.sendall(head("200 OK", len(DATA)) + DATA[:10_000])
+        go_on.wait(10)
+        connection.sendall(DATA[10_000:20_000])
+        node.closing.wait(60)
+        return False
+
+    with ping_nodes(answer) as (node,):
+        job = home.fetch(node, silence_sec=PATIENT_SEC)
+        wait_until(lambda: home.real.progress()[0].received_bytes == 10_000)
+        (first,) = home.real.progress(only_first=True)
+        assert (first.job_id, first.received_until_bytes) == (job, 10_000)
+        go_on.set()
+        wait_until(lambda: home.real.progress()[0].received_bytes == 20_000)
+        assert home.real.progress(only_first=True) == (), "these are not the first"
+        (more,) = home.real.progress(only_new=True)
+        assert more.received_until_bytes == 20_000
+        home.real.handle(CancelRange(job_id=job))
+        assert home.ended(job).received_until_bytes == 20_000
+
+
+def test_two_senders_of_the_same_bytes_do_not_disturb_each_other(home: Home) -> None:
+    home.open(a_chunk(data=DATA))
+    go_on = threading.Event()
+
+    def wrong_later(node: PingNode, connection: socket.socket) -> bool:
+        connection.sendall(head("200 OK", len(DATA)) + DATA[:1000])
+        go_on.wait(10)
+        with contextlib.suppress(OSError):
+            connection.sendall(WRONG[1000:])
+        return True
+
+    with ping_nodes(wrong_later, with_range(DATA)) as (slow, quick):
+        behind = home.fetch(slow, silence_sec=PATIENT_SEC)
+        wait_until(lambda: home.real.progress()[0].received_bytes == 1000)
+        home.ended(home.fetch(quick, 1000))
+        assert home.verdict().verdict == "delivered"
+        wait_until(lambda: home.delivered)
+        data = home.raw[0]
+        go_on.set()
+        assert home.ended(behind).outcome == "complete"
+    assert bytes(data) == DATA, "delivered bytes stay as they are"
+    assert [(r.end_bytes, r.node_url) for r in home.delivered[0][0].ranges] == [
+        (1000, slow.url),
+        (len(DATA), quick.url),
+    ]
+
+
+def test_a_home_keeps_connections_to_the_nodes_it_is_told(home: Home) -> None:
+    with ping_nodes(with_range(DATA)) as (node,):
+        home.real.handle(WarmNodes(node_urls=(node.url,), connections_per_node=2))
+        wait_until(lambda: node.connections == 2)
+        home.open(a_chunk(data=DATA))
+        home.fetch(node)
+        assert home.verdict().verdict == "delivered"
+        assert node.connections == 2
+        node.drop_connections()
+
+        def again() -> bool:
+            home.real.keep_warm()
+            return node.connections == 4
+
+        wait_until(again)
 
 
 def test_a_prefix_read_through_shows_in_the_progress(home: Home) -> None:

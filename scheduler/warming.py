@@ -9,8 +9,8 @@ may become the home of a chunk that any node can bring. A worker is told when it
 from __future__ import annotations
 
 from common.messages import Demand, NodeScores, WarmNodes, WorkerHeartbeat
-from scheduler.active import ActiveBook
 from scheduler.commands import Command, SendJob
+from scheduler.dealing import Dealer
 from scheduler.schedule import Schedule
 from scheduler.selection import Node
 
@@ -36,13 +36,13 @@ class Warming:
         self,
         event: Demand | NodeScores | WorkerHeartbeat,
         schedule: Schedule,
-        active: ActiveBook,
+        dealer: Dealer,
         now_sec: float,
     ) -> list[Command]:
         """Return the messages that an event makes necessary."""
         if self._is_due(event, now_sec):
             self._chosen_sec = now_sec
-            self._chosen = frozenset(self._choose(schedule, active, now_sec))
+            self._chosen = frozenset(self._choose(schedule, dealer, now_sec))
         workers = schedule.workers.workers
         if len(self._told) > len(workers):
             alive = {worker.worker_id for worker in workers}
@@ -74,8 +74,8 @@ class Warming:
             return True
         return self._chosen_sec is None or now_sec - self._chosen_sec >= CHOOSE_AGAIN_SEC
 
-    def _choose(self, schedule: Schedule, active: ActiveBook, now_sec: float) -> list[str]:
-        demanded = active.node_urls(active.groups())
+    def _choose(self, schedule: Schedule, dealer: Dealer, now_sec: float) -> list[str]:
+        demanded = dealer.node_urls()
         good = [n for n in schedule.nodes if n.node_url in demanded or _promising(n, now_sec)]
         good.sort(key=lambda n: (n.node_url not in demanded, -n.score, n.node_url))
         first = [node.node_url for node in good[:MAX_NODES] if node.node_url in demanded]

@@ -130,10 +130,7 @@ class CloseChunk:
 
 @message("worker.warm")
 class WarmNodes:
-    """Keep so many idle connections open to each of these nodes, none to others (scheduler PUSH -> worker.<id>.jobs).
-
-    Replaces what was said before. The first request on an open connection costs one round trip, not two.
-    """
+    """Keep so many connections open to each of these nodes, none to others (scheduler PUSH -> worker.<id>.jobs)."""
 
     node_urls: tuple[str, ...]
     connections_per_node: int
@@ -155,10 +152,7 @@ class WorkerHeartbeat:
 
 @message("worker.progress")
 class RangeProgress:
-    """Bytes of running ranges (worker PUSH -> scheduler.reports).
-
-    Sent every 100 ms while any arrive; the first bytes of a range are told of within 50 ms, its head at once.
-    """
+    """Bytes of running ranges, every 50 to 100 ms while any arrive (worker PUSH -> scheduler.reports)."""
 
     worker_id: str
     running: tuple[JobProgress, ...]

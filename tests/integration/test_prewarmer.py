@@ -13,16 +13,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from common.messages import Replica
 from scheduler import prewarmer
 from scheduler.connections import NodePool, new_http_session, pool_of
-from scheduler.fetcher import RangeRead
 from scheduler.prewarmer import Prewarmer
 from tests.ping_nodes import PingNode, ping_nodes
 from tests.range_nodes import with_range
+from tests.range_reads import DATA, Sink, a_read
 from tests.waiting import wait_until
-
-DATA = bytes(range(256)) * 40
 
 
 @pytest.fixture
@@ -39,37 +36,10 @@ def warm(http: requests.Session) -> Iterator[Prewarmer]:
     made.stop()
 
 
-class Ground:
-    """Where a test's bytes go."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.data = bytearray(len(DATA))
-
-    def room(self, start: int, end: int) -> memoryview:
-        return memoryview(self.data)[start:end]
-
-    def scratch(self, size_bytes: int) -> memoryview:
-        return memoryview(bytearray(size_bytes))
-
-    def landed(self, start: int, end: int) -> None:
-        """The bytes are where they belong."""
-
-
 def read(http: requests.Session, url: str) -> str:
-    ground = Ground()
-    reading = RangeRead(
-        http,
-        Replica(url=f"{url}/chunk/c"),
-        start=0,
-        end=len(DATA),
-        part_size=len(DATA),
-        silence_sec=5.0,
-        accepts_ranges=None,
-        target=ground,
-    )
-    result = reading.run()
-    assert result.outcome != "complete" or ground.data == DATA
+    sink = Sink()
+    result = a_read(http, url, sink).run()
+    assert result.outcome != "complete" or sink.data == DATA
     return result.outcome
 
 

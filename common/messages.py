@@ -133,7 +133,7 @@ class WarmNodes:
     """Keep so many connections open to each of these nodes, none to others (scheduler PUSH -> worker.<id>.jobs)."""
 
     node_urls: tuple[str, ...]
-    connections_per_node: int
+    per_node_count: int
 
 
 @message("worker.heartbeat")

@@ -95,7 +95,7 @@ class ChunkHome:
             case CloseChunk():
                 self._close(msg.lease_id)
             case WarmNodes():
-                self._warm.want(msg.node_urls, msg.connections_per_node)
+                self._warm.want(msg.node_urls, msg.per_node_count)
 
     def keep_warm(self) -> None:
         """See to the connections that wait for a request; asked at every heartbeat."""

@@ -53,7 +53,7 @@ class Warming:
                 self._told[worker.worker_id] = self._chosen
                 msg = WarmNodes(
                     node_urls=tuple(sorted(self._chosen)),
-                    connections_per_node=CONNECTIONS_PER_NODE,
+                    per_node_count=CONNECTIONS_PER_NODE,
                 )
                 commands.append(SendJob(worker.jobs_endpoint, msg))
         return commands

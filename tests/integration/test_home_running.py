@@ -101,7 +101,7 @@ def test_two_senders_of_the_same_bytes_do_not_disturb_each_other(home: Home) -> 
 
 def test_a_home_keeps_connections_to_the_nodes_it_is_told(home: Home) -> None:
     with ping_nodes(with_range(DATA)) as (node,):
-        home.real.handle(WarmNodes(node_urls=(node.url,), connections_per_node=2))
+        home.real.handle(WarmNodes(node_urls=(node.url,), per_node_count=2))
         wait_until(lambda: node.connections == 2)
         home.open(a_chunk(data=DATA))
         home.fetch(node)

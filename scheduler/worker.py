@@ -11,6 +11,7 @@ import sys
 
 from common import sockets
 from common.endpoints import Endpoints, endpoints_from_environment
+from common.memory import keep_freed_memory
 from common.messages import (
     CancelRange,
     ChunkDelivery,
@@ -63,6 +64,7 @@ class WorkerProcess:
         self.service.every(HEARTBEAT_SEC, self._beat)
         self.service.every(HEARTBEAT_SEC, self._home.keep_warm)
         self.service.every(PROGRESS_TICK_SEC, self._send_progress)
+        self.service.after(HEARTBEAT_SEC, keep_freed_memory)
         self.service.on_close(self._say_goodbye)
         self._beat()
 

@@ -23,6 +23,7 @@ from scheduler.wanted import Source, Wanted
 MAX_ROUNDS = 4
 RETRY_BASE_SEC = 0.5
 RETRY_MAX_SEC = 8.0
+RETRIES_BEFORE_DUE = 4
 RETRY_JITTER_RATIO = 0.5
 
 
@@ -98,7 +99,9 @@ class Dealer:
             if chunk.retry_at_sec > now_sec:
                 # It waits for better times, and must not keep the others waiting.
                 continue
-            sources = assignment.usable_sources(chunk, schedule.nodes, now_sec)
+            sources = assignment.usable_sources(
+                chunk, schedule.nodes, now_sec, urgent=self._is_urgent(chunk, now_sec)
+            )
             if not sources and not chunk.jobs and chunk.verifying_sec is None:
                 self._retry_later(chunk, now_sec, commands)
                 continue
@@ -181,10 +184,20 @@ class Dealer:
         if not self._may_read(chunk):
             return False
         urgent = self._is_urgent(chunk, now_sec)
+        if urgent and any(
+            job.chunk.deadline_sec < chunk.deadline_sec
+            and timing.remaining_sec(job, node, now_sec) > timing.ahead_sec(node, same_chunk=False)
+            for job in schedule.jobs_at(node.node_url)
+        ):
+            return False
         starting = chunk is not active.first and active.first.deadline_sec <= now_sec
         busy_sec = {
             s.node_url: self._busy_sec(schedule.nodes.node(s.node_url), now_sec) for s in sources
         }
+        if node.accepts_ranges is False and bodies.hopeless(
+            node, chunk, chunk.part_bytes, sources, schedule.nodes, busy_sec, now_sec
+        ):
+            return False
         choice = assignment.next_range(
             node,
             chunk,
@@ -209,7 +222,7 @@ class Dealer:
             sources,
             schedule.nodes,
             now_sec,
-            wait_sec=wait_sec,
+            busy_sec=busy_sec,
         )
         if found is None:
             return False
@@ -227,7 +240,10 @@ class Dealer:
             self._schedule.send(chunk, CloseChunk(lease_id=chunk.lease_id), commands)
             self._schedule.release(chunk)
             chunk.reset_parts()
-        length_sec = min(RETRY_MAX_SEC, RETRY_BASE_SEC * 2.0 ** (chunk.rounds - 1))
+        # The playhead does not wait for a long pause to end.
+        longest_sec = max(RETRY_BASE_SEC, (chunk.deadline_sec - now_sec) / RETRIES_BEFORE_DUE)
+        length_sec = RETRY_BASE_SEC * 2.0 ** min(chunk.rounds - 1, 10)
+        length_sec = min(RETRY_MAX_SEC, length_sec, longest_sec)
         length_sec *= 1 + RETRY_JITTER_RATIO * (2 * self._schedule.rng.random() - 1)
         chunk.retry_at_sec = now_sec + length_sec
         fault = chunk.last_fault

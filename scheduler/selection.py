@@ -104,6 +104,8 @@ class Node:
     # Since when at least one of its ranges flows, and what came since the last sample of its rate.
     flow_since_sec: float | None = None
     flow_bytes: int = 0
+    # After how long it cut off a body that it would have to send again from the beginning.
+    cut_after_sec: float | None = None
     completed_ranges: int = 0
     failed_ranges: int = 0
     received_bytes: int = 0
@@ -164,6 +166,16 @@ class Node:
     def expected_sec(self, size_bytes: int) -> float:
         """Return how long `size_bytes` would take on the idle node."""
         return self.latency_sec + transfer_sec(size_bytes, self.rate_mbps)
+
+    @property
+    def unanswering(self) -> bool:
+        """Whether it answers no pings and never sent a byte; later the breaker knows better than pings."""
+        return (
+            self.last_data_sec is None
+            and self.reported is not None
+            and self.reported.measurements_count > 0
+            and not self.reported.healthy
+        )
 
     def silence_sec(self) -> float:
         """Return how long to wait for a byte before giving the range to another node."""

@@ -32,6 +32,6 @@ def wanted_chunks(
             break
         if number in store or number in given_up:
             continue
-        due_sec = start_sec - playhead_sec if paced else len(wanted) * UNPACED_SPACING_SEC
+        due_sec = start_sec - playhead_sec if paced else (len(wanted) + 1) * UNPACED_SPACING_SEC
         wanted.append(WantedChunk(chunk=chunks[number], deadline_in_sec=max(0.0, due_sec)))
     return tuple(wanted)

@@ -165,7 +165,7 @@ class Dealer:
     def _has_room(self, node: Node, now_sec: float) -> bool:
         if node.active == 0:
             return True
-        if node.active > 1 or not node.measured:
+        if node.active > 1 or not node.measured or node.doubtful(now_sec):
             return False
         (job,) = self._schedule.jobs_at(node.node_url)
         return not timing.is_quiet(job, now_sec) and timing.remaining_sec(
@@ -206,6 +206,7 @@ class Dealer:
             busy_sec,
             now_sec,
             urgent=urgent,
+            leading=chunk is active.first,
             starting=starting,
         )
         if choice is not None:

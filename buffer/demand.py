@@ -6,7 +6,8 @@ from buffer.store import ChunkStore
 from buffer.timeline import Timeline
 from common.messages import ChunkSpec, WantedChunk
 
-# Without pacing nothing is due at a time; this spacing keeps the order and tells the planner to be quick.
+# Without pacing nothing is due at a time; this spacing keeps the order and tells the planner to be quick. Not even the
+# first is due at once: later ones would be held back for its sake, and nobody waits for it.
 UNPACED_SPACING_SEC = 0.5
 
 

@@ -190,6 +190,18 @@ def new_http_session() -> requests.Session:
     return session
 
 
+def ask(
+    session: requests.Session, url: str, headers: dict[str, str], timeout: tuple[float, float]
+) -> requests.Response:
+    """Send a GET and return when the head of the answer has come; its body is still to be read.
+
+    What a session adds to its adapter's work, cookies and redirects, is of no use here and costs a quarter of it.
+    """
+    request = requests.Request("GET", url, headers={**session.headers, **headers}).prepare()
+    adapter = session.get_adapter(url)
+    return adapter.send(request, stream=True, timeout=timeout, verify=session.verify or False)
+
+
 def pool_of(session: requests.Session, node_url: str) -> NodePool | None:
     """Return the pool of a node in a session of `new_http_session`."""
     with contextlib.suppress(requests.RequestException):

@@ -19,7 +19,7 @@ import urllib3
 
 from common.messages import RangeOutcome, Replica
 from scheduler.body import Body
-from scheduler.connections import KnownConnection, set_waiter
+from scheduler.connections import KnownConnection, ask, set_waiter
 
 # One read takes what the socket has, up to this.
 READ_BYTES = 256 * 1024
@@ -240,21 +240,13 @@ class RangeRead:
         if self._ask_range:
             headers["Range"] = f"bytes={offset + self._start}-{offset + self._end - 1}"
 
-        def ask() -> requests.Response:
-            return self._http.get(
-                self._replica.url,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                timeout=(max(MIN_CONNECT_SEC, self._silence_sec), self._silence_sec),
-            )
-
+        timeout = (max(MIN_CONNECT_SEC, self._silence_sec), self._silence_sec)
         try:
-            return ask()
+            return ask(self._http, self._replica.url, headers, timeout)
         except requests.ConnectionError:
             if self._idled_sec is None or self._idled_sec < LONG_IDLE_SEC:
                 raise
-        return ask()
+        return ask(self._http, self._replica.url, headers, timeout)
 
     def _check_head(self, response: requests.Response) -> int:
         """Return the part offset at which the body starts; raise _Stop for an answer that is none."""

@@ -80,8 +80,10 @@ def short_dir() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def standing_stack(environment: dict[str, str], run_dir: Path) -> Iterator[list[int]]:
-    """Run the five kinds of process in `run_dir`; yields their process ids."""
+def standing_stack(
+    environment: dict[str, str], run_dir: Path, kinds: tuple[str, ...] = KINDS
+) -> Iterator[list[int]]:
+    """Run the five kinds of process in `run_dir`; yields their process ids in the order of `kinds`."""
     environment = {**environment, "VSTACK_RUN_DIR": str(run_dir)}
     # A port that the dashboard of whoever works here does not use.
     environment.setdefault("DASHBOARD_PORT", "18889")
@@ -93,7 +95,7 @@ def standing_stack(environment: dict[str, str], run_dir: Path) -> Iterator[list[
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-        for kind in KINDS
+        for kind in kinds
     ]
     try:
         deadline_sec = time.monotonic() + READY_SEC
@@ -102,7 +104,7 @@ def standing_stack(environment: dict[str, str], run_dir: Path) -> Iterator[list[
                 raise RuntimeError("the stack did not start")
             time.sleep(0.05)
         # Workers have no lock; their inboxes are in the run directory.
-        while len(list(run_dir.glob("worker.*.jobs"))) < KINDS.count("scheduler.worker"):
+        while len(list(run_dir.glob("worker.*.jobs"))) < kinds.count("scheduler.worker"):
             if time.monotonic() > deadline_sec:
                 raise RuntimeError("the workers did not start")
             time.sleep(0.05)

@@ -113,7 +113,7 @@ class _ManifestBody(BaseModel):
 class Manifest:
     """A validated manifest: chunks in playing order, sequence numbers 0..n-1 without a gap."""
 
-    __slots__ = ("chunk_duration_sec", "chunks", "duration_sec", "title", "video_id")
+    __slots__ = ("_node_urls", "chunk_duration_sec", "chunks", "duration_sec", "title", "video_id")
 
     def __init__(self, body: _ManifestBody, fallback_chunk_duration_sec: float) -> None:
         self.video_id = body.video_id
@@ -123,6 +123,7 @@ class Manifest:
         self.chunks = tuple(
             chunk.to_spec() for chunk in sorted(body.chunks, key=lambda c: c.sequence_num)
         )
+        self._node_urls: tuple[str, ...] | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -131,12 +132,15 @@ class Manifest:
 
     def node_urls(self) -> tuple[str, ...]:
         """Return every node named, each once, in order of appearance."""
-        urls = (
-            replica.url
-            for chunk in self.chunks
-            for replica in (*chunk.replicas, *(r for f in chunk.fragments for r in f.replicas))
-        )
-        return tuple(dict.fromkeys(node_of(url) for url in urls))
+        if self._node_urls is None:
+            # Asked with every status of a session, and a film may name a million replicas.
+            urls = (
+                replica.url
+                for chunk in self.chunks
+                for replica in (*chunk.replicas, *(r for f in chunk.fragments for r in f.replicas))
+            )
+            self._node_urls = tuple(dict.fromkeys(node_of(url) for url in urls))
+        return self._node_urls
 
 
 def parse_manifest(

@@ -60,6 +60,10 @@ class Dealer:
         self._low_water_sec.pop(session_id, None)
         self._by_score.discard(session_id)
 
+    def node_urls(self) -> set[str]:
+        """Return the nodes that the chunks in work can be read from."""
+        return self._active.node_urls(self._active.groups())
+
     def _group(self, session_id: str) -> str:
         return "" if self._shared_limit else session_id
 

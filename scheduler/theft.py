@@ -56,8 +56,10 @@ def best_theft(
     if thief.breaker.state(now_sec) != "closed":
         return None
     own = {s.part: s for s in sources if s.node_url == thief.node_url}
-    even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
     wait_sec = busy_sec.get(thief.node_url, 0.0)
+    # Ranges that end so soon leave nothing to gain; on fast links that is all of them, and to know it is cheap.
+    soon_sec = max(wait_sec, first_byte_sec(thief, cold=False)) + STEAL_GAIN_SEC
+    even_sec: float | None = None
     best: tuple[float, Theft] | None = None
     for victim in chunk.jobs.values():
         if victim.node_url == thief.node_url or victim.cancelled:
@@ -68,8 +70,10 @@ def best_theft(
         if not begun and not (victim.whole_body and holder.measured):
             continue
         source = _stand_in(victim, chunk, own)
-        if source is None:
+        if source is None or remaining_sec(victim, holder, now_sec) < soon_sec:
             continue
+        if even_sec is None:
+            even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
         found = _cut(thief, holder, victim, source, now_sec, wait_sec, even_sec)
         if found is not None and (best is None or found[0] > best[0]):
             best = found

@@ -39,6 +39,13 @@ def session() -> requests.Session:
     return found
 
 
+def close_session() -> None:
+    """Close the calling thread's connections."""
+    if hasattr(_local, "session"):
+        _local.session.close()
+        del _local.session
+
+
 def fetch(url: str, size_bytes: int, limits: Limits, *, stop_after_bytes: int = 0) -> bytearray:
     """Return the body of `size_bytes`, or only its start with `stop_after_bytes`; raise FetchFailed."""
     deadline_sec = time.monotonic() + limits.total_sec

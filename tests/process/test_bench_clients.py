@@ -16,6 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
+from bench.bulk.nginx import find_nginx
+from bench.clients.http import FetchFailed, Limits, close_session, fetch
 from bench.stack import NotingMetadata, client_environment
 from cluster import EmbeddedCluster
 from tests.process.support import Command, Finished
@@ -174,6 +176,43 @@ def test_a_client_that_waits_for_silent_nodes_ends_when_told(
     assert report["startup_sec"] is None
     assert [child for child in children if child.is_running()] == []
     assert sorted(left) == ["0.stderr", "0.stdout"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "limits"),
+    [
+        ("silent_data", Limits(first_byte_sec=0.2)),
+        ("stall", Limits(silence_sec=0.2)),
+        ("slow", Limits(total_sec=0.2)),
+        ("truncate", Limits()),
+        ("503", Limits()),
+        ("missing", Limits()),
+    ],
+)
+def test_a_body_that_does_not_come_in_time_or_whole_is_a_failure(
+    sound: EmbeddedCluster, fault: str, limits: Limits
+) -> None:
+    chunk = chunks_of(sound)[0]
+    node_url = chunk["replicas"][0]
+    url = f"{node_url}/chunk/{chunk['chunk_id']}"
+    assert len(fetch(url, CHUNK_BYTES, limits)) == CHUNK_BYTES
+    sound.set_fault(node_url, fault)
+    with pytest.raises(FetchFailed):
+        fetch(url, CHUNK_BYTES, limits)
+    close_session()
+
+
+@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
+def test_the_bulk_bench_measures_and_proves_what_it_delivers() -> None:
+    with tempfile.TemporaryDirectory(prefix="vc-", dir="/tmp") as folder:
+        arguments = [sys.executable, "-m", "bench.bulk", "--mib=8", "--runs=1", "--workers=1"]
+        command = Command(arguments, Path(folder), client_environment(folder))
+        finished = command.finish()
+    assert finished.code == 0, finished.err
+    assert "delivered bytes equal the film: yes" in finished.out
+    rows = [line.split()[0] for line in finished.out.splitlines() if line]
+    assert "ours-1" in rows
+    assert "requests-4x1" in rows
 
 
 def test_no_store_is_said_in_one_line() -> None:

@@ -96,7 +96,8 @@ def _add_up(up: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NODE=FIELDS",
-        help="change one node's link, for instance 2=rate=5,rtt=80 or 1=trace=3g/NAME",
+        help="change one node's link, for instance 2=rate=5,rtt=80,slow_start=true or "
+        "1=trace=3g/NAME,offset=30; also jitter, cut and no_range",
     )
     up.add_argument("--host", default="127.0.0.1", help="address to bind (default %(default)s)")
     up.add_argument("--advertise-host", metavar="HOST", help="host name in URLs (default: --host)")

@@ -97,6 +97,7 @@ class Exchange:
         self._announce_end()
         self._note_first_byte()
         self._connection.send_all(data, self._cut_at_sec)
+        self._note_sent(len(data))
 
     def answer_json(
         self, status: int, body: object, headers: Mapping[str, str | int] | None = None
@@ -121,6 +122,7 @@ class Exchange:
             head = response_head(status, fields, keep_alive=self.keep_alive)
             self._note_first_byte()
             self._connection.send_all(head, self._cut_at_sec)
+            self._note_sent(len(head))
             self._parts.link.open_transfer()
             try:
                 self._send_body(handle, part)
@@ -164,6 +166,7 @@ class Exchange:
         link = self._parts.link
         while self._sent_bytes < part.length_bytes:
             room_bytes = self._await_leave(part.length_bytes)
+            room_bytes = min(room_bytes, self._await_window(room_bytes))
             size_bytes, grant = link.reserve(room_bytes)
             if grant is not None:
                 try:
@@ -188,6 +191,7 @@ class Exchange:
             if self._sent_bytes + len(rest) == wanted_bytes:
                 self._announce_end()
             sent_bytes = self._connection.send_some(rest, self._cut_at_sec)
+            self._note_sent(sent_bytes)
             self._sent_bytes += sent_bytes
             rest = rest[sent_bytes:]
 
@@ -202,6 +206,27 @@ class Exchange:
             if fault == "truncate":
                 raise TruncatedError
             self._hold(fault)
+
+    def _await_window(self, wanted_bytes: int) -> int:
+        """Wait until the connection may have more on the way; return how much at most."""
+        window = self._connection.window
+        if window is None:
+            return wanted_bytes
+        if not window.room_bytes(time.monotonic()):
+            # The link does not save up for a connection that may not send.
+            self._parts.link.close_transfer()
+            try:
+                while not window.room_bytes(now_sec := time.monotonic()):
+                    self._wait_or_cut(window.opens_at_sec(now_sec))
+            finally:
+                self._parts.link.open_transfer()
+        return window.room_bytes(time.monotonic())
+
+    def _note_sent(self, size_bytes: int) -> None:
+        window = self._connection.window
+        if window is not None and size_bytes:
+            now_sec = time.monotonic()
+            window.note_sent(size_bytes, now_sec, self._parts.link.rtt_sec(now_sec))
 
     def _hold_while_silent(self) -> None:
         while withholds_answer(fault := self.fault, is_data=self._is_data):

@@ -46,6 +46,7 @@ class NodeService:
 
     def serve(self, connection: Connection) -> None:
         """Answer the requests of one connection one after the other."""
+        connection.window = self._parts.link.new_window()
         try:
             while (received := connection.read_head(_IDLE_SEC)) is not None:
                 raw, arrived_sec = received

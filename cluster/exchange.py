@@ -9,10 +9,10 @@ from typing import Protocol
 
 from cluster.chunk_store import StoredChunk
 from cluster.connection import Connection, DeadlineError, HaltedError, PeerGoneError
-from cluster.faults import FaultKind, body_limit_bytes, corrupted, withholds_answer
+from cluster.faults import FaultKind, body_limit_bytes, corrupted, lacks, withholds_answer
 from cluster.http1 import ByteRange, RequestHead, response_head
 from cluster.link import Link
-from cluster.request_log import RequestLog, RequestRecord
+from cluster.request_log import DeliveryTrack, RequestLog, RequestRecord
 
 
 class FaultSource(Protocol):
@@ -21,6 +21,10 @@ class FaultSource(Protocol):
     @property
     def kind(self) -> FaultKind:
         """Return the fault in force."""
+
+    @property
+    def chunk_id(self) -> str | None:
+        """Return the chunk it is limited to."""
 
 
 class TruncatedError(Exception):
@@ -35,6 +39,8 @@ class NodeParts:
     faults: FaultSource
     log: RequestLog
     cut_response_after_sec: float | None
+    # Whether records tell when each part of a body left.
+    tracks_delivery: bool = False
 
 
 class Exchange:
@@ -58,6 +64,7 @@ class Exchange:
         self._cut_at_sec = None if cut_sec is None else arrived_sec + cut_sec
         self._status = 0
         self._sent_bytes = 0
+        self._track = DeliveryTrack() if parts.tracks_delivery and self._is_data else None
         self._first_byte_sec: float | None = None
         self._outcome = "complete"
         self._held_by: FaultKind | None = None
@@ -68,6 +75,11 @@ class Exchange:
     def fault(self) -> FaultKind:
         """Return the fault in force."""
         return self._parts.faults.kind
+
+    def lacks(self, object_id: str) -> bool:
+        """Say whether the fault in force makes the node deny that it has an object."""
+        faults = self._parts.faults
+        return lacks(faults.kind, faults.chunk_id, object_id)
 
     def await_answer_time(self) -> None:
         """Wait for the round trip, and for as long as the node is silent."""
@@ -159,6 +171,7 @@ class Exchange:
             first_byte_sec=self._first_byte_sec,
             duration_sec=round(time.monotonic() - self._arrived_sec, 6),
             outcome=self._outcome,
+            sent_at=None if self._track is None else self._track.points(),
         )
         self._parts.log.append(record, announced=self._announced)
 
@@ -193,6 +206,8 @@ class Exchange:
             sent_bytes = self._connection.send_some(rest, self._cut_at_sec)
             self._note_sent(sent_bytes)
             self._sent_bytes += sent_bytes
+            if self._track is not None and sent_bytes:
+                self._track.note(time.time(), self._sent_bytes)
             rest = rest[sent_bytes:]
 
     def _await_leave(self, wanted_bytes: int) -> int:

@@ -35,6 +35,17 @@ def parse_fault_kind(text: str) -> FaultKind:
     return text
 
 
+def lacks(kind: FaultKind, only_chunk_id: str | None, object_id: str) -> bool:
+    """Say whether a node with this fault says that it does not have an object.
+
+    `only_chunk_id` narrows the fault to one chunk and its fragments.
+    """
+    if kind != "missing":
+        return False
+    is_same = object_id == only_chunk_id or object_id.startswith(f"{only_chunk_id}-f")
+    return only_chunk_id is None or is_same
+
+
 def withholds_answer(kind: FaultKind, *, is_data: bool) -> bool:
     """Say whether a node with this fault keeps a request waiting, and sends no byte of a body."""
     return kind == "silent" or (kind == "silent_data" and is_data)

@@ -28,6 +28,12 @@ class Link:
         schedule = self._schedule or RateSchedule.constant(UNSHAPED_RATE_MBPS)
         self._bucket = LinkBucket(schedule)
 
+    def restart(self) -> None:
+        """Begin again at the profile's place in its trace."""
+        with self._lock:
+            self._origin_sec = time.monotonic() - self._profile.trace_offset_sec
+            self._bucket.restart(self._now_sec())
+
     @property
     def shaped(self) -> bool:
         """Say whether bodies are paced at all times."""
@@ -97,7 +103,13 @@ class Link:
             if self._schedule is not None:
                 step = self._schedule.step_at(self._now_sec())
                 rate_mbps = step.bytes_per_sec * 8 / 1e6 * self._rate_ratio
-            return {"shaped": self.shaped, "rate_mbps": rate_mbps, **asdict(self._bucket.log())}
+            return {
+                "shaped": self.shaped,
+                "rate_mbps": rate_mbps,
+                # Unix time at which the trace was at its first step.
+                "origin_unix_sec": time.time() - self._now_sec(),
+                **asdict(self._bucket.log()),
+            }
 
     def _now_sec(self) -> float:
         return time.monotonic() - self._origin_sec

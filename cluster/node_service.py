@@ -142,7 +142,7 @@ class NodeService:
             exchange.answer_error(404, "Chunk not found")
 
     def _get(self, exchange: Exchange, chunk_id: str) -> None:
-        if exchange.fault == "missing":
+        if exchange.lacks(chunk_id):
             exchange.answer_error(404, "Chunk not found", outcome="missing")
             return
         chunk = self._store.find(chunk_id)

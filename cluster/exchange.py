@@ -9,7 +9,14 @@ from typing import Protocol
 
 from cluster.chunk_store import StoredChunk
 from cluster.connection import Connection, DeadlineError, HaltedError, PeerGoneError
-from cluster.faults import FaultKind, body_limit_bytes, corrupted, lacks, withholds_answer
+from cluster.faults import (
+    FaultKind,
+    body_limit_bytes,
+    corrupted,
+    lacks,
+    withholds_answer,
+    wrong_positions,
+)
 from cluster.http1 import ByteRange, RequestHead, response_head
 from cluster.link import Link
 from cluster.request_log import DeliveryTrack, RequestLog, RequestRecord
@@ -172,6 +179,7 @@ class Exchange:
             duration_sec=round(time.monotonic() - self._arrived_sec, 6),
             outcome=self._outcome,
             sent_at=None if self._track is None else self._track.points(),
+            wrong_at=None if self._track is None else tuple(self._track.wrong_at),
         )
         self._parts.log.append(record, announced=self._announced)
 
@@ -194,7 +202,12 @@ class Exchange:
                 raise OSError(f"{self.head.path} is shorter than it was")
             if self.fault == "corrupt":
                 self._outcome = "corrupt"
-                piece = corrupted(piece, offset_bytes=offset, is_first=self._sent_bytes == 0)
+                is_first = self._sent_bytes == 0
+                piece = corrupted(piece, offset_bytes=offset, is_first=is_first)
+                if self._track is not None:
+                    self._track.wrong_at += wrong_positions(
+                        size_bytes, offset_bytes=offset, is_first=is_first
+                    )
             self._send_piece(piece, part.length_bytes)
 
     def _send_piece(self, piece: bytes, wanted_bytes: int) -> None:

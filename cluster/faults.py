@@ -62,16 +62,21 @@ def rate_ratio(kind: FaultKind) -> float:
 
 
 def corrupted(piece: bytes, *, offset_bytes: int, is_first: bool) -> bytes:
-    """Return `piece`, found at `offset_bytes` of the chunk, with bytes inverted.
+    """Return `piece`, found at `offset_bytes` of the chunk, with bytes inverted."""
+    wrong = bytearray(piece)
+    for position in wrong_positions(len(piece), offset_bytes=offset_bytes, is_first=is_first):
+        wrong[position - offset_bytes] ^= 0xFF
+    return bytes(wrong)
+
+
+def wrong_positions(size_bytes: int, *, offset_bytes: int, is_first: bool) -> list[int]:
+    """Return where in the chunk a corrupting node lies in a piece of `size_bytes` at `offset_bytes`.
 
     The first piece of a body always carries a wrong byte, however short the body is.
     """
-    wrong = bytearray(piece)
-    middle = CORRUPT_EVERY_BYTES // 2
-    first = (middle - offset_bytes) % CORRUPT_EVERY_BYTES
-    positions = list(range(first, len(piece), CORRUPT_EVERY_BYTES))
-    if is_first and not positions and piece:
-        positions = [len(piece) // 2]
-    for position in positions:
-        wrong[position] ^= 0xFF
-    return bytes(wrong)
+    first = (CORRUPT_EVERY_BYTES // 2 - offset_bytes) % CORRUPT_EVERY_BYTES
+    end_bytes = offset_bytes + size_bytes
+    positions = list(range(offset_bytes + first, end_bytes, CORRUPT_EVERY_BYTES))
+    if is_first and not positions and size_bytes:
+        positions = [offset_bytes + size_bytes // 2]
+    return positions

@@ -32,12 +32,15 @@ class RequestRecord:
     outcome: str
     # Only in a delivery log: (unix time, bytes of the body sent until then), thinned, last included.
     sent_at: tuple[tuple[float, int], ...] | None = None
+    # Only there: where in the chunk the node lied.
+    wrong_at: tuple[int, ...] | None = None
 
 
 class DeliveryTrack:
-    """When the bytes of one body left: one point a stretch, and the last."""
+    """When the bytes of one body left (one point a stretch, and the last), and which were wrong."""
 
     def __init__(self) -> None:
+        self.wrong_at: list[int] = []
         self._points: list[tuple[float, int]] = []
         self._last: tuple[float, int] | None = None
 
@@ -76,6 +79,8 @@ class RequestLog:
         fields = asdict(record)
         if record.sent_at is None:
             del fields["sent_at"]
+        if not record.wrong_at:
+            del fields["wrong_at"]
         line = json.dumps(fields) + "\n"
         with self._changed:
             self._file.write(line)

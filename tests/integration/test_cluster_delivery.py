@@ -60,6 +60,19 @@ def test_one_chunk_can_be_missing_with_its_fragments(cluster: EmbeddedCluster) -
     assert call("GET", f"{base}/c").status == 200
 
 
+def test_the_log_tells_where_a_node_lied(cluster: EmbeddedCluster) -> None:
+    cluster.set_fault(2, "corrupt")
+    data = call("GET", f"{cluster.node_urls[1]}/chunk/c", headers={"Range": "bytes=300-"}).data
+    cluster.set_fault(2, "none")
+    wrong = [
+        300 + n
+        for n, (sent, true) in enumerate(zip(data, CHUNK[300:], strict=True))
+        if sent != true
+    ]
+    assert wrong
+    assert cluster.requests(2)[-1]["wrong_at"] == wrong
+
+
 def test_only_a_missing_chunk_has_a_name(cluster: EmbeddedCluster) -> None:
     with pytest.raises(UsageError, match="only the fault missing"):
         cluster.set_fault(2, "silent", chunk_id="c")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import zmq
 
+from buffer import probing
 from buffer.commands import Ask, SessionOptions, Tell
 from buffer.errands import Errands
 from buffer.live import LiveSession, OutputThread
@@ -54,6 +55,8 @@ MAX_LIVE_SESSIONS = 16
 MAX_DELIVERY_BYTES = MAX_CHUNK_BYTES + 1024 * 1024
 # SIGTERM ends outputs properly; a player or disk that hangs longer is left behind.
 CLOSE_OUTPUTS_SEC = 2.0
+# Loading libav takes a fifth of a second: in a standing stack before the first session, else during its first request.
+WARM_MEDIA_SEC = 1.0
 
 
 class BufferProcess:
@@ -88,11 +91,15 @@ class BufferProcess:
         )
         self.service.pull_payloads(self._deliver_to, self._chunk, max_bytes=MAX_DELIVERY_BYTES)
         self.service.subscribe(("scheduler.events",), {SchedulerStatus: self._traffic})
+        self.service.after(WARM_MEDIA_SEC, self._warm_media)
         self.service.every(TICK_SEC, self._tick)
         self.service.every(STATUS_SEC, self._publish)
         self.service.every(DEMAND_SEC, self._repeat_demand)
         self.service.on_close(self._lock.release)
         self.service.on_close(self._close_all)
+
+    def _warm_media(self) -> None:
+        self._media.submit(probing.load)
 
     # ------------------------------------------------------------ starting a session
 
@@ -107,7 +114,6 @@ class BufferProcess:
             self._answer(msg.command_id, msg.session_id, ExitCode.INTERNAL, text)
             return
         self._starting.add(msg.session_id)
-        self._media.submit(_warm_media)
 
         def prepare() -> None:
             try:
@@ -180,6 +186,8 @@ class BufferProcess:
         )
         self._sessions[msg.session_id] = session
         session.execute(core.begin(now_sec))
+        # Not sooner: it would keep the first request waiting.
+        self._warm_media()
         # The monitor learns the nodes from this snapshot: the sooner the better.
         self._publish_session(session)
         self._answer(msg.command_id, msg.session_id, ExitCode.PLAYED, f"plays {manifest.title}")
@@ -194,7 +202,7 @@ class BufferProcess:
         data = payload.buffer
 
         def measure() -> None:
-            duration_sec = _measured_duration_sec(data)
+            duration_sec = probing.duration_sec(data)
             chunk = HeldChunk(
                 chunk_id=msg.chunk_id,
                 sequence_num=msg.sequence_num,
@@ -379,19 +387,3 @@ class BufferProcess:
             session.clear_spill()
         self._errands.stop()
         self._media.shutdown(wait=False, cancel_futures=True)
-
-
-def _warm_media() -> None:
-    """Load libav while the first bytes are on their way."""
-    import buffer.media  # noqa: F401
-
-
-def _measured_duration_sec(data: memoryview) -> float | None:
-    """Return the media's own duration, None for bytes that are no media."""
-    from buffer.media import MediaError, probe_chunk
-
-    try:
-        duration_sec = probe_chunk(data).duration_sec
-    except MediaError:
-        return None
-    return duration_sec if duration_sec > 0 else None

@@ -193,25 +193,19 @@ def fair_share(
     busy_sec: dict[str, float],
 ) -> int:
     """Return the node's part of the chunk's free bytes such that all its nodes end together (water filling)."""
-    helpers = {s.node_url for s in sources}
-    starts = sorted(
-        (busy_sec.get(url, 0.0) + first_byte_sec(nodes.node(url), cold=False), url)
-        for url in helpers
-    )
-    left = float(chunk.free_bytes)
-    per_sec, level_sec, mine_sec = 0.0, 0.0, 0.0
-    for index, (at_sec, url) in enumerate(starts):
-        if url == node.node_url:
-            mine_sec = at_sec
-        if per_sec:
-            fits = per_sec * (at_sec - level_sec)
-            if fits >= left:
-                break
-            left -= fits
-        level_sec = at_sec
-        per_sec += nodes.node(url).rate_mbps * 1e6 / 8
-        if index == len(starts) - 1:
+    starts = {
+        s.node_url: max(
+            busy_sec.get(s.node_url, 0.0), first_byte_sec(nodes.node(s.node_url), cold=False)
+        )
+        for s in sources
+    }
+    left, per_sec, level_sec = float(chunk.free_bytes), 0.0, 0.0
+    for url, at_sec in sorted(starts.items(), key=lambda item: item[1]):
+        fits = per_sec * (at_sec - level_sec)
+        if fits >= left:
+            # It could begin only when all is done.
             break
+        left, level_sec = left - fits, at_sec
+        per_sec += nodes.node(url).rate_mbps * 1e6 / 8
     end_sec = level_sec + left / max(per_sec, 1.0)
-    mine_sec = busy_sec.get(node.node_url, 0.0) + first_byte_sec(node, cold=False)
-    return max(0, round(node.rate_mbps * 1e6 / 8 * (end_sec - mine_sec)))
+    return max(0, round(node.rate_mbps * 1e6 / 8 * (end_sec - starts[node.node_url])))

@@ -80,7 +80,8 @@ def _cut(
     at = position(victim, now_sec)
     slow = pace_mbps(victim, holder, now_sec) * 1e6 / 8
     fast = thief.rate_mbps * 1e6 / 8
-    delay_sec = wait_sec + first_byte_sec(thief, cold=False)
+    # Its request travels while its running range ends.
+    delay_sec = max(wait_sec, first_byte_sec(thief, cold=False))
     # (cut - at) / slow = delay + (end - cut) / fast
     cut = (at / slow + delay_sec + victim.end / fast) / (1 / slow + 1 / fast)
     cut = max(cut, at)

@@ -46,6 +46,11 @@ class RateSchedule:
         step = TraceStep(duration_sec=1.0, bytes_per_sec=rate_mbps * 1e6 / 8, latency_ms=latency_ms)
         return cls([step])
 
+    @property
+    def steps(self) -> tuple[TraceStep, ...]:
+        """Return one round of the trace."""
+        return self._steps
+
     def step_at(self, now_sec: float) -> TraceStep:
         """Return the step in force at `now_sec`."""
         within_sec = now_sec % self._ends_sec[-1]

@@ -50,6 +50,10 @@ class ActiveBook:
             for source in item.sources:
                 self._at_node.setdefault(source.node_url, {})[item.chunk.key] = item
 
+    def first(self, group: str) -> Active | None:
+        """Return the most urgent chunk of a group that can be read."""
+        return next(iter(self._groups.get(group, ())), None)
+
     def groups(self) -> Iterator[str]:
         """Return the groups that have chunks in work."""
         return iter(tuple(self._groups))

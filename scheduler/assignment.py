@@ -22,8 +22,6 @@ MIN_RANGE_BYTES = 64 * 1024
 MAX_RANGE_BYTES = 1024 * 1024
 # The last shares of an urgent chunk may be small: what counts is that all nodes end together.
 MIN_SHARE_BYTES = 8 * 1024
-# The next request leaves when less than a round trip and this is left of the running one.
-AHEAD_SEC = 0.02
 # What a node on probation may prove itself with.
 PROBE_BYTES = 64 * 1024
 # What others get of a chunk that a node without `Range` begins: enough to measure them; then they take from its tail.

@@ -1,13 +1,8 @@
 """The owner of the schedule: which bytes of which chunk are read from which node, now.
 
 No I/O, no clock: `now_sec` is an argument and randomness comes from `rng`. Messages of the other processes go in,
-commands come out; a shell carries them out. The work is split over four modules: this one keeps the state and answers
-events, `assignment` picks the node for a range, `wanted` and `selection` hold what is known of chunks and nodes.
-
-Earliest deadline first over all sessions; at most `max_active_chunks` chunks in work. Every idle node takes a share of
-the earliest urgent chunk that it can serve, and a node soon idle its next one; with nothing free it takes over a part
-of a late range. A chunk due later than the low water mark is read by one node per part. A failure frees the rest of a
-range for the others at once.
+commands come out; a shell carries them out. This module answers demands and lets time act; `results` understands what
+workers report, `dealing` gives nodes their ranges, `schedule` keeps the books.
 """
 
 from __future__ import annotations
@@ -18,7 +13,6 @@ from typing import assert_never
 
 from common.messages import (
     ChunkFinished,
-    ChunkTrouble,
     CloseChunk,
     Demand,
     NodeScores,
@@ -27,15 +21,14 @@ from common.messages import (
     WantedChunk,
     WorkerHeartbeat,
 )
-from scheduler import assignment, bodies, results, theft, timing
+from scheduler import results
 from scheduler.accounts import Accounts
-from scheduler.active import Active, ActiveBook, urgency
-from scheduler.commands import Announce, Command, SendJob, TellBuffer
+from scheduler.commands import Announce, Command, SendJob
+from scheduler.dealing import Dealer
 from scheduler.leases import WorkerBook
 from scheduler.schedule import Schedule
-from scheduler.score_policy import whole_part
-from scheduler.selection import Node, NodeBook
-from scheduler.wanted import Job, Source, Wanted
+from scheduler.selection import NodeBook
+from scheduler.wanted import Job, Wanted
 
 # A session whose buffer has not said what it wants for this long is gone.
 DEMAND_LEASE_SEC = 5.0
@@ -45,11 +38,6 @@ REDELIVER_AFTER_SEC = 3.0
 HUNG_JOB_GRACE_SEC = 3.0
 # Hashing and decoding take milliseconds; a verdict this late will not come.
 VERDICT_SEC = 5.0
-# Each round of planning gives each node one range; two per node is the most there is to give.
-MAX_ROUNDS_OF_PLANNING = 4
-RETRY_BASE_SEC = 0.5
-RETRY_MAX_SEC = 8.0
-RETRY_JITTER_RATIO = 0.5
 
 
 Event = Demand | NodeScores | WorkerHeartbeat | RangeProgress | RangeFinished | ChunkFinished
@@ -62,14 +50,20 @@ class Planner:
         self, *, max_active_chunks: int, rng: random.Random, shared_limit: bool = False
     ) -> None:
         """`max_active_chunks` bounds the chunks in work of each session, of all together with `shared_limit`."""
-        self.max_active_chunks = max_active_chunks
-        self._shared_limit = shared_limit
-        self._active = ActiveBook()
         self._schedule = Schedule(rng)
+        self._dealer = Dealer(
+            self._schedule, max_active_chunks=max_active_chunks, shared_limit=shared_limit
+        )
         self._demand_seen_sec: dict[str, float] = {}
-        self._low_water_sec: dict[str, float] = {}
-        # Sessions that play by another policy than the deadlines.
-        self._by_score: set[str] = set()
+
+    @property
+    def max_active_chunks(self) -> int:
+        """How many chunks may be in work at once."""
+        return self._dealer.max_active_chunks
+
+    @max_active_chunks.setter
+    def max_active_chunks(self, count: int) -> None:
+        self._dealer.max_active_chunks = count
 
     @property
     def jobs(self) -> Iterable[Job]:
@@ -122,7 +116,7 @@ class Planner:
                 results.on_chunk(self._schedule, event, now_sec, commands)
             case _:
                 assert_never(event)
-        self._plan(now_sec, commands, everything=everything)
+        self._dealer.deal(now_sec, commands, everything=everything)
         return commands
 
     def tick(self, now_sec: float) -> list[Command]:
@@ -144,7 +138,7 @@ class Planner:
         for session_id, seen_sec in list(self._demand_seen_sec.items()):
             if now_sec - seen_sec > DEMAND_LEASE_SEC:
                 self._close_session(session_id, commands)
-        self._plan(now_sec, commands, everything=True)
+        self._dealer.deal(now_sec, commands, everything=True)
         return commands
 
     def _on_demand(self, demand: Demand, now_sec: float, commands: list[Command]) -> None:
@@ -154,9 +148,7 @@ class Planner:
             return
         self._demand_seen_sec[session_id] = now_sec
         self._schedule.touched.add(session_id)
-        self._low_water_sec[session_id] = demand.low_water_mark_sec
-        if demand.policy == "score":
-            self._by_score.add(session_id)
+        self._dealer.learn(session_id, demand.low_water_mark_sec, demand.policy)
         self._schedule.accounts.session(session_id).closed = False
         named = {item.chunk.chunk_id for item in demand.wanted}
         for chunk in self._schedule.of_session(session_id):
@@ -198,8 +190,7 @@ class Planner:
         for chunk in self._schedule.of_session(session_id):
             self._schedule.drop(chunk, commands)
         self._demand_seen_sec.pop(session_id, None)
-        self._low_water_sec.pop(session_id, None)
-        self._by_score.discard(session_id)
+        self._dealer.forget(session_id)
         self._schedule.accounts.close(session_id)
 
     def _on_heartbeat(self, beat: WorkerHeartbeat, now_sec: float, commands: list[Command]) -> None:
@@ -218,174 +209,3 @@ class Planner:
             self._schedule.lose_worker(worker, now_sec, commands)
             return
         results.on_progress(self._schedule, beat.worker_id, beat.running, now_sec, commands)
-
-    def _group(self, session_id: str) -> str:
-        return "" if self._shared_limit else session_id
-
-    def _plan(self, now_sec: float, commands: list[Command], *, everything: bool = False) -> None:
-        """Give every node that has room the most urgent range it can serve.
-
-        What no event has touched is looked at again when time has passed, with `everything`.
-        """
-        schedule = self._schedule
-        if everything:
-            groups = {self._group(chunk.session_id) for chunk in schedule.chunks.values()}
-            groups.update(self._active.groups())
-        else:
-            groups = {self._group(session_id) for session_id in schedule.touched}
-        for group in groups:
-            active = self._choose_active(group, now_sec, commands)
-            if group in self._by_score:
-                self._give_by_score(active, now_sec, commands)
-                active = []
-            self._active.replace(group, active)
-        schedule.touched.clear()
-        node_urls = self._active.node_urls(groups)
-        for _ in range(MAX_ROUNDS_OF_PLANNING):
-            if not self._give_once(node_urls, now_sec, commands):
-                break
-        schedule.touched.clear()
-
-    def _choose_active(
-        self, group: str, now_sec: float, commands: list[Command]
-    ) -> list[tuple[Wanted, list[Source]]]:
-        """Return the most urgent chunks of a group and where they can be read, no more than may be in work."""
-        schedule = self._schedule
-        chunks = schedule.chunks.values() if self._shared_limit else schedule.of_session(group)
-        waiting = sorted((c for c in chunks if c.delivered_sec is None), key=urgency)
-        active: list[tuple[Wanted, list[Source]]] = []
-        in_work = 0
-        for chunk in waiting:
-            if in_work >= self.max_active_chunks:
-                break
-            if chunk.retry_at_sec > now_sec:
-                # It waits for better times, and must not keep the others waiting.
-                continue
-            sources = assignment.usable_sources(chunk, schedule.nodes, now_sec)
-            if not sources and not chunk.jobs and chunk.verifying_sec is None:
-                self._retry_later(chunk, now_sec, commands)
-                continue
-            in_work += 1
-            if sources:
-                active.append((chunk, sources))
-        return active
-
-    def _give_once(self, node_urls: set[str], now_sec: float, commands: list[Command]) -> bool:
-        """Give each node with room at most one range; False when nobody took any."""
-        nodes = self._schedule.nodes
-        room = [nodes.node(url) for url in node_urls]
-        room = [node for node in room if self._has_room(node, now_sec)]
-        # The best node takes the first bytes: they are what an equal finish is measured from.
-        room.sort(key=lambda n: (-n.loaded_score(), n.node_url))
-        given = False
-        for node in room:
-            for active in self._active.at_node(node.node_url):
-                if self._give(node, active, now_sec, commands):
-                    given = True
-                    break
-        return given
-
-    def _give_by_score(
-        self, active: list[tuple[Wanted, list[Source]]], now_sec: float, commands: list[Command]
-    ) -> None:
-        for chunk, sources in active:
-            while self._may_read(chunk):
-                choice = whole_part(chunk, sources, self._schedule.nodes)
-                if choice is None or not self._schedule.start(chunk, choice, now_sec, commands):
-                    break
-
-    def _busy_sec(self, node: Node, now_sec: float) -> float:
-        jobs = self._schedule.jobs_at(node.node_url)
-        return max((timing.remaining_sec(j, node, now_sec) for j in jobs), default=0.0)
-
-    def _has_room(self, node: Node, now_sec: float) -> bool:
-        if node.active == 0:
-            return True
-        if node.active > 1 or not node.measured:
-            return False
-        (job,) = self._schedule.jobs_at(node.node_url)
-        ahead_sec = node.latency_sec + timing.COMMAND_SEC + assignment.AHEAD_SEC
-        return (
-            not timing.is_quiet(job, now_sec)
-            and timing.remaining_sec(job, node, now_sec) < ahead_sec
-        )
-
-    def _may_read(self, chunk: Wanted) -> bool:
-        """Whether a chunk may be begun: others of its group may still be read that are less urgent by now."""
-        if chunk.jobs:
-            return True
-        reading = self._schedule.reading(None if self._shared_limit else chunk.session_id)
-        return reading < self.max_active_chunks
-
-    def _give(self, node: Node, active: Active, now_sec: float, commands: list[Command]) -> bool:
-        schedule, chunk, sources = self._schedule, active.chunk, active.sources
-        if not self._may_read(chunk):
-            return False
-        low_water_sec = self._low_water_sec.get(chunk.session_id, 0.0)
-        urgent = chunk.deadline_sec - now_sec < low_water_sec
-        starting = chunk is not active.first and active.first.deadline_sec <= now_sec
-        busy_sec = {
-            s.node_url: self._busy_sec(schedule.nodes.node(s.node_url), now_sec) for s in sources
-        }
-        choice = assignment.next_range(
-            node,
-            chunk,
-            sources,
-            schedule.nodes,
-            busy_sec,
-            now_sec,
-            urgent=urgent,
-            starting=starting,
-        )
-        if choice is not None:
-            return schedule.start(chunk, choice, now_sec, commands)
-        if not urgent:
-            return False
-        wait_sec = busy_sec[node.node_url]
-        if node.accepts_ranges is False:
-            choice = bodies.race(node, chunk, sources, schedule.nodes, now_sec, wait_sec=wait_sec)
-            return choice is not None and schedule.start(chunk, choice, now_sec, commands)
-        found = theft.best_theft(
-            node,
-            chunk,
-            sources,
-            schedule.nodes,
-            now_sec,
-            wait_sec=wait_sec,
-        )
-        if found is None:
-            return False
-        schedule.resize(found.victim, found.cut, commands)
-        return schedule.start(chunk, found.choice, now_sec, commands)
-
-    def _retry_later(self, chunk: Wanted, now_sec: float, commands: list[Command]) -> None:
-        """All replicas failed: wait, tell the viewer, then try all of them again."""
-        chunk.rounds += 1
-        doubtful = bool(chunk.suspects)
-        nothing_held = not chunk.bytes_by_node()
-        chunk.begin_round()
-        if chunk.lease_id and (doubtful or nothing_held):
-            # Wrong bytes are among those held, or there are none: the worker's room is better used.
-            self._schedule.send(chunk, CloseChunk(lease_id=chunk.lease_id), commands)
-            self._schedule.release(chunk)
-            chunk.reset_parts()
-        length_sec = min(RETRY_MAX_SEC, RETRY_BASE_SEC * 2.0 ** (chunk.rounds - 1))
-        length_sec *= 1 + RETRY_JITTER_RATIO * (2 * self._schedule.rng.random() - 1)
-        chunk.retry_at_sec = now_sec + length_sec
-        fault = chunk.last_fault
-        detail = chunk.last_detail
-        if not chunk.sources():
-            fault, detail = "missing", "no replica is known"
-        if fault not in ("missing", "integrity"):
-            fault = "unreachable"
-        commands.append(
-            TellBuffer(
-                ChunkTrouble(
-                    session_id=chunk.session_id,
-                    chunk_id=chunk.spec.chunk_id,
-                    fault=fault,  # type: ignore[arg-type]  # narrowed to the three words just above
-                    rounds=chunk.rounds,
-                    detail=detail,
-                )
-            )
-        )

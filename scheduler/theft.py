@@ -10,9 +10,19 @@ from dataclasses import dataclass
 from scheduler.assignment import Choice
 from scheduler.bytemap import Span
 from scheduler.selection import Node, NodeBook
-from scheduler.timing import first_byte_sec, is_overdue, pace_mbps, position, remaining_sec
+from scheduler.timing import (
+    AHEAD_SEC,
+    ahead_sec,
+    first_byte_sec,
+    is_overdue,
+    pace_mbps,
+    position,
+    remaining_sec,
+)
 from scheduler.wanted import Job, Source, Wanted
 
+# A later range is shortened only where the urgent bytes would wait this much longer.
+WAY_GAIN_SEC = 0.05
 # A theft must pay: this much sooner, and this many bytes.
 STEAL_GAIN_SEC = 0.03
 MIN_STEAL_BYTES = 4 * 1024
@@ -91,3 +101,15 @@ def _cut(
     if gain_sec < STEAL_GAIN_SEC or victim.end - cut_at < MIN_STEAL_BYTES:
         return None
     return gain_sec, Theft(victim, cut_at, Choice(source, cut_at, victim.end))
+
+
+def way_out(job: Job, node: Node, now_sec: float) -> int | None:
+    """Return where a less urgent range should end so that its node's next request can leave now, None to let it be."""
+    if not job.paced or job.cancelled or job.whole_body:
+        return None
+    if remaining_sec(job, node, now_sec) < ahead_sec(node) + WAY_GAIN_SEC:
+        return None
+    # A little less than what lets the node be asked again.
+    kept_sec = ahead_sec(node) - AHEAD_SEC / 2
+    end = round(position(job, now_sec) + pace_mbps(job, node, now_sec) * 1e6 / 8 * kept_sec)
+    return end if job.received_until < end < job.end else None

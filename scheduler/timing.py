@@ -12,6 +12,8 @@ from scheduler.wanted import Job
 
 # A message to the worker and its request take this long before the node sees it.
 COMMAND_SEC = 0.005
+# The next request leaves when less than a round trip and this is left of the running one.
+AHEAD_SEC = 0.02
 # Running ranges are reported every 100 ms; half as much again is no silence.
 REPORT_SEC = 0.15
 # The longer nothing comes, the less likely it is a pause: after 0.5 s the pace counts as a fortieth.
@@ -69,6 +71,11 @@ def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
 def first_byte_sec(node: Node, *, cold: bool) -> float:
     """Return how long after the decision the first byte comes."""
     return node.latency_sec * (2 if cold else 1) + COMMAND_SEC
+
+
+def ahead_sec(node: Node) -> float:
+    """Return how long before the end of a running range the node's next request should leave."""
+    return node.latency_sec + COMMAND_SEC + AHEAD_SEC
 
 
 def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:

@@ -1,0 +1,118 @@
+"""What the links of a scenario can carry, and the optimum on them.
+
+Reads the recorded traces a scenario names; no clock, no randomness.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from bench.optimum import Film, Optimum, Part, Span, Step, Supply, optimum, whole_bodies
+from bench.scenarios import FaultEvent, Scenario
+from cluster.faults import FaultKind, rate_ratio
+from cluster.profiles import LinkProfile, load_schedule
+from cluster.shaping import RateSchedule, TraceStep
+
+# An unlimited link, for sums: 100 Gbit/s.
+UNLIMITED_BYTES_PER_SEC = 100e9 / 8
+# Bytes of these faults are of no use, or do not come. Half a body (stall, truncate) is of use.
+_USELESS: frozenset[FaultKind] = frozenset({"down", "silent", "silent_data", "503", "corrupt"})
+DATA_FRAGMENTS = 3
+# Longer than any film here is played.
+HORIZON_SEC = 1200.0
+
+
+def schedule_of(profile: LinkProfile) -> RateSchedule:
+    """Return a link's rate over time."""
+    schedule = load_schedule(profile)
+    if schedule is not None:
+        return schedule
+    step = TraceStep(duration_sec=1.0, bytes_per_sec=UNLIMITED_BYTES_PER_SEC, latency_ms=0.0)
+    return RateSchedule([step])
+
+
+def rtt_sec(profile: LinkProfile, schedule: RateSchedule, at_sec: float) -> float:
+    """Return a link's round trip without its jitter."""
+    if profile.rtt_ms is not None:
+        return profile.rtt_ms / 1000
+    return schedule.step_at(profile.trace_offset_sec + at_sec).latency_ms / 1000
+
+
+def supply_of(
+    profile: LinkProfile, faults: Iterable[FaultEvent], *, horizon_sec: float = HORIZON_SEC
+) -> Supply:
+    """Return what a link can carry under its faults, from its first round trip on."""
+    schedule = schedule_of(profile)
+    faults = [f for f in faults if f.chunk is None]
+    steps = _schedule_steps(schedule, profile.trace_offset_sec, horizon_sec)
+    edges = {start for start, _ in steps}
+    edges.update(f.at_sec for f in faults)
+    edges.update(f.end_sec for f in faults if f.end_sec < math.inf)
+    found: list[Step] = []
+    at = 0
+    for edge in sorted(edges):
+        while at + 1 < len(steps) and steps[at + 1][0] <= edge:
+            at += 1
+        ratio = math.prod(_kept_ratio(f.kind) for f in faults if f.at_sec <= edge < f.end_sec)
+        found.append((edge, steps[at][1] * ratio))
+    return Supply(found, ready_sec=rtt_sec(profile, schedule, 0.0))
+
+
+def _kept_ratio(kind: FaultKind) -> float:
+    return 0.0 if kind in _USELESS or kind == "missing" else rate_ratio(kind)
+
+
+def _schedule_steps(schedule: RateSchedule, offset_sec: float, horizon_sec: float) -> list[Step]:
+    rates = {step.bytes_per_sec for step in schedule.steps}
+    if len(rates) == 1:
+        return [(0.0, rates.pop())]
+    found: list[Step] = []
+    start_sec = -(offset_sec % sum(step.duration_sec for step in schedule.steps))
+    while start_sec < horizon_sec:
+        for step in schedule.steps:
+            if start_sec + step.duration_sec > 0:
+                found.append((max(0.0, start_sec), step.bytes_per_sec))
+            start_sec += step.duration_sec
+    return found
+
+
+def film_of(scenario: Scenario) -> Film:
+    """Return where the chunks of a scenario can be had, and when not."""
+    missing: dict[tuple[int, int], list[Span]] = {}
+    for fault in scenario.faults:
+        if fault.kind == "missing" and fault.chunk is not None:
+            spans = missing.setdefault((fault.node, fault.chunk), [])
+            spans.append((fault.at_sec, fault.end_sec))
+
+    def part(nodes: Sequence[int], chunk: int, max_bytes: float) -> Part:
+        absent = {n: tuple(missing[n, chunk]) for n in nodes if (n, chunk) in missing}
+        return Part(nodes=tuple(nodes), max_bytes=max_bytes, absent=absent)
+
+    size = scenario.chunk_bytes
+    if scenario.coded:
+        # Three bytes of a chunk take one byte of each of three fragments.
+        share = size / DATA_FRAGMENTS
+        chunks = tuple(
+            tuple(part((node,), chunk, share) for node in range(len(scenario.nodes)))
+            for chunk in range(scenario.chunks)
+        )
+    else:
+        chunks = tuple(
+            (part(sorted(scenario.nodes_of(chunk)), chunk, size),)
+            for chunk in range(scenario.chunks)
+        )
+    return Film(size_bytes=size, chunk_sec=scenario.chunk_sec, parts=chunks)
+
+
+def optimum_of(scenario: Scenario) -> Optimum:
+    """Return what is possible at best in a scenario; where no node answers ranges, the floor of whole bodies."""
+    supplies = [
+        supply_of(profile, [f for f in scenario.faults if f.node == number])
+        for number, profile in enumerate(scenario.nodes)
+    ]
+    film = film_of(scenario)
+    if scenario.whole_bodies:
+        cuts = [profile.cut_response_after_sec for profile in scenario.nodes]
+        return whole_bodies(supplies, film, cut_after_sec=cuts)
+    return optimum(supplies, film)

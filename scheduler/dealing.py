@@ -1,0 +1,245 @@
+"""Deals ranges to nodes: who reads what next, over all chunks in work.
+
+No I/O, no clock, no randomness but the schedule's own `rng`.
+
+Earliest deadline first; at most `max_active_chunks` chunks in work. Every idle node takes a share of the earliest
+urgent chunk that it can serve, and a node soon idle its next one; with nothing free it takes over a part of a late
+range. A chunk due later than the low water mark is read by one node per part. A failure frees the rest of a range for
+the others at once.
+"""
+
+from __future__ import annotations
+
+from common.messages import ChunkTrouble, CloseChunk, Policy
+from scheduler import assignment, bodies, theft, timing
+from scheduler.active import Active, ActiveBook, urgency
+from scheduler.commands import Command, TellBuffer
+from scheduler.schedule import Schedule
+from scheduler.score_policy import whole_part
+from scheduler.selection import Node
+from scheduler.wanted import Source, Wanted
+
+# Each round of dealing gives each node one range; two per node is the most there is to give.
+MAX_ROUNDS = 4
+RETRY_BASE_SEC = 0.5
+RETRY_MAX_SEC = 8.0
+RETRY_JITTER_RATIO = 0.5
+
+
+class Dealer:
+    """Keeps which chunks are in work, and gives out their bytes."""
+
+    def __init__(self, schedule: Schedule, *, max_active_chunks: int, shared_limit: bool) -> None:
+        """`max_active_chunks` bounds the chunks in work of each session, of all together with `shared_limit`."""
+        self.max_active_chunks = max_active_chunks
+        self._shared_limit = shared_limit
+        self._schedule = schedule
+        self._active = ActiveBook()
+        self._low_water_sec: dict[str, float] = {}
+        # Sessions that play by the seed's policy.
+        self._by_score: set[str] = set()
+
+    def learn(self, session_id: str, low_water_sec: float, policy: Policy) -> None:
+        """Note how a session wants to be served."""
+        self._low_water_sec[session_id] = low_water_sec
+        if policy == "score":
+            self._by_score.add(session_id)
+
+    def forget(self, session_id: str) -> None:
+        """Forget a session that is over."""
+        self._low_water_sec.pop(session_id, None)
+        self._by_score.discard(session_id)
+
+    def _group(self, session_id: str) -> str:
+        return "" if self._shared_limit else session_id
+
+    def deal(self, now_sec: float, commands: list[Command], *, everything: bool = False) -> None:
+        """Give every node that has room the most urgent range it can serve.
+
+        What no event has touched is looked at again when time has passed, with `everything`.
+        """
+        schedule = self._schedule
+        if everything:
+            groups = {self._group(chunk.session_id) for chunk in schedule.chunks.values()}
+            groups.update(self._active.groups())
+        else:
+            groups = {self._group(session_id) for session_id in schedule.touched}
+        for group in groups:
+            active = self._choose_active(group, now_sec, commands)
+            if group in self._by_score:
+                self._give_by_score(active, now_sec, commands)
+                active = []
+            self._active.replace(group, active)
+        schedule.touched.clear()
+        node_urls = self._active.node_urls(groups)
+        for group in groups:
+            self._make_way(group, now_sec, commands)
+        for _ in range(MAX_ROUNDS):
+            if not self._give_once(node_urls, now_sec, commands):
+                break
+        schedule.touched.clear()
+
+    def _choose_active(
+        self, group: str, now_sec: float, commands: list[Command]
+    ) -> list[tuple[Wanted, list[Source]]]:
+        """Return the most urgent chunks of a group and where they can be read, no more than may be in work."""
+        schedule = self._schedule
+        chunks = schedule.chunks.values() if self._shared_limit else schedule.of_session(group)
+        waiting = sorted((c for c in chunks if c.delivered_sec is None), key=urgency)
+        active: list[tuple[Wanted, list[Source]]] = []
+        in_work = 0
+        for chunk in waiting:
+            if in_work >= self.max_active_chunks:
+                break
+            if chunk.retry_at_sec > now_sec:
+                # It waits for better times, and must not keep the others waiting.
+                continue
+            sources = assignment.usable_sources(chunk, schedule.nodes, now_sec)
+            if not sources and not chunk.jobs and chunk.verifying_sec is None:
+                self._retry_later(chunk, now_sec, commands)
+                continue
+            in_work += 1
+            if sources:
+                active.append((chunk, sources))
+        return active
+
+    def _give_once(self, node_urls: set[str], now_sec: float, commands: list[Command]) -> bool:
+        """Give each node with room at most one range; False when nobody took any."""
+        nodes = self._schedule.nodes
+        room = [nodes.node(url) for url in node_urls]
+        room = [node for node in room if self._has_room(node, now_sec)]
+        # The best node takes the first bytes: they are what an equal finish is measured from.
+        room.sort(key=lambda n: (-n.loaded_score(), n.node_url))
+        given = False
+        for node in room:
+            for active in self._active.at_node(node.node_url):
+                if self._give(node, active, now_sec, commands):
+                    given = True
+                    break
+        return given
+
+    def _make_way(self, group: str, now_sec: float, commands: list[Command]) -> None:
+        """Shorten ranges of later chunks where bytes of the most urgent one came back and nobody is free for them."""
+        first = self._active.first(group)
+        if first is None or not self._is_urgent(first.chunk, now_sec):
+            return
+        chunk = first.chunk
+        if chunk.free_bytes < theft.MIN_STEAL_BYTES:
+            return
+        nodes = self._schedule.nodes
+        able = [nodes.node(url) for url in {s.node_url for s in first.sources}]
+        if any(self._has_room(node, now_sec) for node in able):
+            return
+        for node in able:
+            jobs = self._schedule.jobs_at(node.node_url)
+            if len(jobs) != 1 or jobs[0].chunk.deadline_sec <= chunk.deadline_sec:
+                continue
+            end = theft.way_out(jobs[0], node, now_sec)
+            if end is not None:
+                self._schedule.resize(jobs[0], end, commands)
+
+    def _is_urgent(self, chunk: Wanted, now_sec: float) -> bool:
+        low_water_sec = self._low_water_sec.get(chunk.session_id, 0.0)
+        return chunk.deadline_sec - now_sec < low_water_sec
+
+    def _give_by_score(
+        self, active: list[tuple[Wanted, list[Source]]], now_sec: float, commands: list[Command]
+    ) -> None:
+        for chunk, sources in active:
+            while self._may_read(chunk):
+                choice = whole_part(chunk, sources, self._schedule.nodes)
+                if choice is None or not self._schedule.start(chunk, choice, now_sec, commands):
+                    break
+
+    def _busy_sec(self, node: Node, now_sec: float) -> float:
+        jobs = self._schedule.jobs_at(node.node_url)
+        return max((timing.remaining_sec(j, node, now_sec) for j in jobs), default=0.0)
+
+    def _has_room(self, node: Node, now_sec: float) -> bool:
+        if node.active == 0:
+            return True
+        if node.active > 1 or not node.measured:
+            return False
+        (job,) = self._schedule.jobs_at(node.node_url)
+        return not timing.is_quiet(job, now_sec) and timing.remaining_sec(
+            job, node, now_sec
+        ) < timing.ahead_sec(node)
+
+    def _may_read(self, chunk: Wanted) -> bool:
+        """Whether a chunk may be begun: others of its group may still be read that are less urgent by now."""
+        if chunk.jobs:
+            return True
+        reading = self._schedule.reading(None if self._shared_limit else chunk.session_id)
+        return reading < self.max_active_chunks
+
+    def _give(self, node: Node, active: Active, now_sec: float, commands: list[Command]) -> bool:
+        schedule, chunk, sources = self._schedule, active.chunk, active.sources
+        if not self._may_read(chunk):
+            return False
+        urgent = self._is_urgent(chunk, now_sec)
+        starting = chunk is not active.first and active.first.deadline_sec <= now_sec
+        busy_sec = {
+            s.node_url: self._busy_sec(schedule.nodes.node(s.node_url), now_sec) for s in sources
+        }
+        choice = assignment.next_range(
+            node,
+            chunk,
+            sources,
+            schedule.nodes,
+            busy_sec,
+            now_sec,
+            urgent=urgent,
+            starting=starting,
+        )
+        if choice is not None:
+            return schedule.start(chunk, choice, now_sec, commands)
+        if not urgent:
+            return False
+        wait_sec = busy_sec[node.node_url]
+        if node.accepts_ranges is False:
+            choice = bodies.race(node, chunk, sources, schedule.nodes, now_sec, wait_sec=wait_sec)
+            return choice is not None and schedule.start(chunk, choice, now_sec, commands)
+        found = theft.best_theft(
+            node,
+            chunk,
+            sources,
+            schedule.nodes,
+            now_sec,
+            wait_sec=wait_sec,
+        )
+        if found is None:
+            return False
+        schedule.resize(found.victim, found.cut, commands)
+        return schedule.start(chunk, found.choice, now_sec, commands)
+
+    def _retry_later(self, chunk: Wanted, now_sec: float, commands: list[Command]) -> None:
+        """All replicas failed: wait, tell the viewer, then try all of them again."""
+        chunk.rounds += 1
+        doubtful = bool(chunk.suspects)
+        nothing_held = not chunk.bytes_by_node()
+        chunk.begin_round()
+        if chunk.lease_id and (doubtful or nothing_held):
+            # Wrong bytes are among those held, or there are none: the worker's room is better used.
+            self._schedule.send(chunk, CloseChunk(lease_id=chunk.lease_id), commands)
+            self._schedule.release(chunk)
+            chunk.reset_parts()
+        length_sec = min(RETRY_MAX_SEC, RETRY_BASE_SEC * 2.0 ** (chunk.rounds - 1))
+        length_sec *= 1 + RETRY_JITTER_RATIO * (2 * self._schedule.rng.random() - 1)
+        chunk.retry_at_sec = now_sec + length_sec
+        fault = chunk.last_fault
+        detail = chunk.last_detail
+        if not chunk.sources():
+            fault, detail = "missing", "no replica is known"
+        if fault not in ("missing", "integrity"):
+            fault = "unreachable"
+        commands.append(
+            TellBuffer(
+                ChunkTrouble(
+                    session_id=chunk.session_id,
+                    chunk_id=chunk.spec.chunk_id,
+                    fault=fault,  # type: ignore[arg-type]  # narrowed to the three words just above
+                    rounds=chunk.rounds,
+                    detail=detail,
+                )
+            )
+        )

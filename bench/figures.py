@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.deliveries import Body, Film, bodies_of, film_of
-from bench.offered import OfferedLink, Trouble, best_possible, stored_film
 from bench.quality import Outage, play, reaction_sec, ready_times, reuse_sec, traffic
 from bench.runs import Outcome
 from bench.scenarios import Scenario
-from cluster.profiles import load_schedule
+from bench.stage import AppliedFault
+from bench.supplies import optimum_of
 
 # Faults that keep due bytes from coming; the time until they are asked for elsewhere is the reaction.
 _STOPPING = frozenset({"down", "silent", "silent_data", "stall", "slow", "503", "truncate"})
@@ -58,21 +57,12 @@ def figures_of(
     ready_sec = ready_times(film, bodies)
     playback = play(ready_sec, film.chunk_sec, end_sec)
     counted = traffic(film, bodies)
-    troubles = _troubles(outcome, zero)
-    # What is possible counts from the manifest request, also where the clock began with the command.
-    manifest_unix_sec = outcome.manifest_unix_sec
-    offered = _troubles(outcome, manifest_unix_sec)
-    best = best_possible(
-        _links(outcome, scenario, manifest_unix_sec),
-        stored_film(manifest, node_urls, offered),
-        offered,
-        max(end_sec, 4 * film.duration_sec) + 60.0,
-    )
+    best = optimum_of(as_it_was(scenario, outcome))
     must_stall_sec = max(0.0, best.window_sec - playback.startup_sec)
     outages = [
-        (f"{t.kind} {t.node + 1}", Outage(node=t.node, from_sec=t.from_sec, until_sec=t.until_sec))
-        for t in troubles
-        if t.kind in _STOPPING and t.chunk is None
+        (f"{fault.event.kind} {fault.event.node + 1}", _outage(fault, zero))
+        for fault in outcome.faults
+        if fault.event.kind in _STOPPING and fault.event.chunk is None
     ]
     reactions = [
         (name, reaction_sec(film, bodies, outage))
@@ -123,26 +113,37 @@ def _first_asked_sec(bodies: Sequence[Body], node: int) -> float | None:
     return min((body.asked_sec for body in bodies if body.node == node), default=None)
 
 
-def _troubles(outcome: Outcome, zero: float) -> list[Trouble]:
-    return [
-        Trouble(
-            node=fault.event.node,
-            kind=fault.event.kind,
-            from_sec=fault.from_unix_sec - zero,
-            until_sec=math.inf if fault.until_unix_sec is None else fault.until_unix_sec - zero,
-            chunk=fault.event.chunk,
-        )
-        for fault in outcome.faults
-    ]
+def _outage(fault: AppliedFault, zero: float) -> Outage:
+    until = fault.until_unix_sec
+    return Outage(
+        node=fault.event.node,
+        from_sec=fault.from_unix_sec - zero,
+        until_sec=None if until is None else until - zero,
+    )
 
 
-def _links(outcome: Outcome, scenario: Scenario, zero: float) -> list[OfferedLink]:
-    links = []
-    for profile, origin_unix_sec in zip(scenario.nodes, outcome.origin_unix_sec, strict=True):
-        schedule = load_schedule(profile)
-        if schedule is None:
-            raise ValueError(f"{scenario.name}: a link without a rate has no optimum")
-        links.append(
-            OfferedLink(profile=profile, schedule=schedule, origin_sec=origin_unix_sec - zero)
-        )
-    return links
+def as_it_was(scenario: Scenario, outcome: Outcome) -> Scenario:
+    """Return the scenario with its faults when they really were and its traces where they really were.
+
+    Its times count from the manifest request, also where the run's clock began with the command.
+    """
+    zero = outcome.manifest_unix_sec
+    return replace(
+        scenario,
+        nodes=tuple(
+            replace(profile, trace_offset_sec=zero - origin_unix_sec)
+            for profile, origin_unix_sec in zip(
+                scenario.nodes, outcome.origin_unix_sec, strict=True
+            )
+        ),
+        faults=tuple(
+            replace(
+                fault.event,
+                at_sec=fault.from_unix_sec - zero,
+                for_sec=None
+                if fault.until_unix_sec is None
+                else fault.until_unix_sec - fault.from_unix_sec,
+            )
+            for fault in outcome.faults
+        ),
+    )

@@ -56,19 +56,6 @@ class RateSchedule:
         within_sec = now_sec % self._ends_sec[-1]
         return self._steps[min(bisect_right(self._ends_sec, within_sec), len(self._steps) - 1)]
 
-    def steps_between(self, from_sec: float, until_sec: float) -> list[tuple[float, TraceStep]]:
-        """Return the steps in force, each with its beginning; the first begins at `from_sec`."""
-        found = [(from_sec, self.step_at(from_sec))]
-        period_sec = self._ends_sec[-1]
-        turn = int(from_sec // period_sec)
-        while turn * period_sec < until_sec:
-            for begin_sec, step in zip([0.0, *self._ends_sec], self._steps, strict=False):
-                at_sec = turn * period_sec + begin_sec
-                if from_sec < at_sec < until_sec:
-                    found.append((at_sec, step))
-            turn += 1
-        return found
-
     def bytes_until(self, now_sec: float) -> float:
         """Return what the link can carry from time 0 to `now_sec`."""
         periods, within_sec = divmod(now_sec, self._ends_sec[-1])

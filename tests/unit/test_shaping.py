@@ -64,13 +64,6 @@ def test_time_lost_by_a_very_late_sender_is_accounted_for() -> None:
     assert log.granted_bytes + log.lost_bytes == pytest.approx(log.busy_sec * RATE_BYTES_PER_SEC)
 
 
-def test_the_steps_of_a_stretch_begin_where_they_do_on_every_turn() -> None:
-    schedule = RateSchedule([a_step(2.0, 8.0), a_step(1.0, 16.0)])
-    steps = schedule.steps_between(1.5, 6.5)
-    assert [at for at, _ in steps] == [1.5, 2.0, 3.0, 5.0, 6.0]
-    assert [step.bytes_per_sec for _, step in steps] == [1e6, 2e6, 1e6, 2e6, 1e6]
-
-
 def test_an_idle_link_saves_nothing_up() -> None:
     bucket = a_bucket()
     send(bucket, 10_000, now_sec=0.0)

@@ -5,6 +5,7 @@ No I/O, no clock, no randomness. Times are seconds since the manifest request.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -127,9 +128,8 @@ def play(ready_sec: Sequence[float | None], chunk_sec: float, end_sec: float) ->
 def traffic(film: Film, bodies: Sequence[Body]) -> Traffic:
     """Count the bytes."""
     useful_bytes = 0
-    end_sec = max((body.ended_sec for body in bodies), default=0.0)
     for number, found in by_chunk(bodies).items():
-        covers = covers_at(found, end_sec)
+        covers = covers_at(found, math.inf)
         needed, size = film.needed[number], film.part_bytes[number]
         useful_bytes += needed * size - missing_bytes(covers, size, needed)
     return Traffic(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -112,11 +113,19 @@ def _standing(client: Client, stage: Stage, folder: Path) -> Iterator[list[int]]
         return
     environment = client_environment(str(folder))
     environment["METADATA_SERVICE_URL"] = stage.cluster.metadata_url
+    environment["DASHBOARD_PORT"] = str(_free_port())
     run_dir = folder / "vstack" / "shared"
     run_dir.mkdir(parents=True, mode=0o700)
     kinds = [kind for kind in KINDS if kind != WORKER] + [WORKER] * client.workers
     with standing_stack(environment, run_dir, kinds) as pids:
         yield pids
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
 
 
 def _command(client: Client, show: Show, folder: Path) -> list[str]:

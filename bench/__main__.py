@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import memory, planner, real, startup
+from bench import memory, planner, real, report, startup
 
 
 def main() -> int:
@@ -13,6 +13,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     what = parser.add_subparsers(dest="what", required=True)
     real.add_arguments(what.add_parser("real", help="clients against the physical optimum"))
+    report.add_arguments(what.add_parser("report", help="write docs/benchmarks.md from results"))
     starts = what.add_parser("startup", help="how soon requests leave after the command")
     starts.add_argument("--runs", type=int, default=10, help="starts of each kind (default 10)")
     sizes = what.add_parser("memory", help="what the processes hold over time")
@@ -21,6 +22,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.what == "real":
         return real.run(arguments)
+    if arguments.what == "report":
+        return report.run(arguments)
     if arguments.what == "startup":
         startup.run(arguments.runs)
     elif arguments.what == "memory":

@@ -6,11 +6,12 @@ import argparse
 import contextlib
 import itertools
 import os
+import platform
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from bench.breakdown import node_times, node_times_text, requests_text
 from bench.deliveries import film_of
 from bench.figures import figures_of, outcome_bodies
 from bench.quality import ready_times
-from bench.results import RESULTS_DIR, Result, geometric_mean, median_run
+from bench.results import RESULTS_DIR, Result, Setting, geometric_mean, medians
 from bench.runs import CLIENTS, Client, Outcome, play
 from bench.scenarios import SCENARIO_NAMES, Scenario, scenario
 from bench.stack import PROJECT_DIR, short_dir
@@ -108,6 +109,7 @@ class _Recorder:
 
 
 def _work(job: _Job, recorder: _Recorder) -> None:
+    setting = here()
     with short_dir() as folder, Stage(job.scenario, folder) as stage:
         for number, client in itertools.product(range(1, job.runs + 1), job.clients):
             began_unix_sec = time.time()
@@ -117,10 +119,12 @@ def _work(job: _Job, recorder: _Recorder) -> None:
             recorder.add(
                 Result(
                     scenario=job.scenario.name,
+                    title=job.scenario.title,
+                    chunk_sec=job.scenario.chunk_sec,
                     client=client.name,
                     run=number,
                     began_unix_sec=began_unix_sec,
-                    revision=revision(),
+                    setting=setting,
                     healthy=job.scenario.healthy,
                     exit_code=outcome.exit_code,
                     cut_off=outcome.cut_off,
@@ -141,7 +145,19 @@ def _explanation(outcome: Outcome, stage: Stage) -> str:
     return f"{requests_text(bodies, until_sec)}\n{node_times_text(times)}"
 
 
-def revision() -> str:
+def here() -> Setting:
+    """Return where this process runs."""
+    quick = os.environ.get("QUICK", "")
+    words = [*([f"QUICK={quick}"] if quick else []), "python -m bench", *sys.argv[1:]]
+    return Setting(
+        command=" ".join(words),
+        revision=_revision(),
+        python=platform.python_version(),
+        cores=len(os.sched_getaffinity(0)),
+    )
+
+
+def _revision() -> str:
     """Return the state of the code, "" where it is not under version control."""
     command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     with contextlib.suppress(OSError):
@@ -168,18 +184,12 @@ def _line(result: Result) -> str:
 def print_summary(found: Sequence[Result]) -> None:
     """Print geometric means of the medians by client, over all and over healthy scenarios, and the worst."""
     for client in dict.fromkeys(result.client for result in found):
-        medians = list(_medians(found, client))
-        worst = max(medians, key=lambda result: result.figures.ratio)
-        ratios = [result.figures.ratio for result in medians]
-        healthy = [result.figures.ratio for result in medians if result.healthy]
+        chosen = medians(found, client)
+        worst = max(chosen, key=lambda result: result.figures.ratio)
+        ratios = [result.figures.ratio for result in chosen]
+        healthy = [result.figures.ratio for result in chosen if result.healthy]
         print(
             f"{client:<11} geometric mean {geometric_mean(ratios):.3f} of {len(ratios)}, "
             f"healthy {geometric_mean(healthy):.3f} of {len(healthy)}, "
             f"worst {worst.figures.ratio:.3f} ({worst.scenario})"
         )
-
-
-def _medians(found: Sequence[Result], client: str) -> Iterator[Result]:
-    mine = [result for result in found if result.client == client]
-    for name in dict.fromkeys(result.scenario for result in mine):
-        yield median_run([result for result in mine if result.scenario == name])

@@ -18,14 +18,26 @@ RESULTS_DIR = PROJECT_DIR / ".data" / "bench"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Where a run took place: the command, the state of the code, and the machine."""
+
+    command: str
+    revision: str
+    python: str
+    cores: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One run: what played what, when (unix), on which state of the code, and its figures."""
+    """One run: what played what, when (unix), on which state of the code and machine, and its figures."""
 
     scenario: str
+    title: str
+    chunk_sec: float
     client: str
     run: int
     began_unix_sec: float
-    revision: str
+    setting: Setting
     healthy: bool
     exit_code: int
     cut_off: bool
@@ -51,8 +63,18 @@ def load(paths: Iterable[Path]) -> list[Result]:
                 figures[name] = tuple(tuple(pair) for pair in figures[name])
             for name in ("ready_sec", "first_asked_sec"):
                 figures[name] = tuple(figures[name])
-            found.append(Result(**row, figures=Figures(**figures)))
+            setting = Setting(**row.pop("setting"))
+            found.append(Result(**row, setting=setting, figures=Figures(**figures)))
     return found
+
+
+def medians(found: Sequence[Result], client: str) -> list[Result]:
+    """Return a client's median run of each scenario, in the order in which they were first played."""
+    mine = [result for result in found if result.client == client]
+    return [
+        median_run([result for result in mine if result.scenario == name])
+        for name in dict.fromkeys(result.scenario for result in mine)
+    ]
 
 
 def median_run(runs: Sequence[Result]) -> Result:

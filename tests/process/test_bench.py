@@ -6,6 +6,7 @@ import pytest
 
 from bench import results
 from bench.figures import figures_of
+from bench.real import here
 from bench.runs import CLIENTS, play
 from bench.scenarios import FaultEvent, Scenario
 from bench.stack import short_dir
@@ -48,10 +49,12 @@ def test_a_run_is_measured_from_what_the_nodes_delivered(tmp_path: Path) -> None
     assert [name for name, _ in figures.reactions] in ([], ["silent 2"])
     result = results.Result(
         scenario=TINY.name,
+        title=TINY.title,
+        chunk_sec=TINY.chunk_sec,
         client=client.name,
         run=1,
         began_unix_sec=outcome.zero_unix_sec,
-        revision="",
+        setting=here(),
         healthy=TINY.healthy,
         exit_code=outcome.exit_code,
         cut_off=outcome.cut_off,

@@ -1,0 +1,172 @@
+"""A viewer in virtual time: the buffer's own session core, and an output that takes everything at once.
+
+No I/O, no clock, no randomness of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import assert_never
+
+from bench.scenarios import Scenario
+from bench.world import World
+from buffer.commands import (
+    Ask,
+    CloseOutput,
+    Command,
+    CountView,
+    HandOver,
+    RefreshManifest,
+    SessionOptions,
+    SkipInOutput,
+    Spill,
+    Tell,
+)
+from buffer.playback import Playback
+from buffer.session import Session
+from buffer.store import HeldChunk
+from common.manifest import Manifest, parse_manifest
+from common.messages import ChunkSpec, ChunkTrouble, Demand
+
+SESSION_ID = "s1"
+VIDEO_ID = "film"
+TICK_SEC = 0.05
+DEMAND_SEC = 1.0
+TRAFFIC_SEC = 0.25
+# The output's thread and its wake-up.
+OUTPUT_SEC = 0.0005
+_NO_CHECKSUM = "0" * 64
+
+
+def node_url(number: int) -> str:
+    """Return the address of a scenario's node."""
+    return f"http://node-{number}:8081"
+
+
+def manifest_of(scenario: Scenario) -> Manifest:
+    """Return the manifest a metadata service would give for a scenario's film."""
+    chunks = []
+    for number in range(scenario.chunks):
+        name = f"{VIDEO_ID}-{number:05}"
+        chunk: dict[str, object] = {
+            "chunk_id": name,
+            "sequence_num": number,
+            "size_bytes": scenario.chunk_bytes,
+            "checksum": _NO_CHECKSUM,
+        }
+        if scenario.coded:
+            chunk["redundancy_mode"] = "erasure_coding"
+            chunk["fragments"] = [
+                {
+                    "fragment_id": f"{name}-{index}",
+                    "fragment_index": index,
+                    "node_url": node_url(index),
+                    "size_bytes": -(-scenario.chunk_bytes // 3),
+                    "checksum": _NO_CHECKSUM,
+                }
+                for index in range(5)
+            ]
+        else:
+            chunk["replicas"] = [node_url(node) for node in scenario.nodes_of(number)]
+        chunks.append(chunk)
+    fields = {
+        "video_id": VIDEO_ID,
+        "duration_sec": scenario.film_sec,
+        "chunk_duration_sec": scenario.chunk_sec,
+        "total_chunks": scenario.chunks,
+        "chunks": chunks,
+    }
+    return parse_manifest(json.dumps(fields).encode(), video_id=VIDEO_ID)
+
+
+class Viewer:
+    """Plays a film in a world; the manifest is there at the time it begins."""
+
+    def __init__(self, world: World, manifest: Manifest, options: SessionOptions) -> None:
+        self._world, self._agenda = world, world.agenda
+        self._manifest, self._options = manifest, options
+        now_sec = world.now_sec
+        self.session = Session(manifest, options, Playback(command_sec=now_sec, paced=True))
+        # Sequence numbers: as chunks came, and as the output was given them.
+        self.delivered: list[int] = []
+        self.handed: list[int] = []
+        world.on_delivery = self._on_delivery
+        world.on_trouble = self._on_trouble
+        self._execute(self.session.begin(now_sec))
+        self._agenda.every(TICK_SEC, self._tick, first_sec=now_sec + world.rng.uniform(0, TICK_SEC))
+        first_sec = now_sec + world.rng.uniform(0, DEMAND_SEC)
+        self._agenda.every(DEMAND_SEC, self._repeat, first_sec=first_sec)
+        self._agenda.every(TRAFFIC_SEC, self._traffic, first_sec=now_sec + TRAFFIC_SEC)
+
+    @property
+    def over(self) -> bool:
+        return self.session.over
+
+    def _tick(self) -> None:
+        if not self.over:
+            self._execute(self.session.tick(self._agenda.now_sec))
+
+    def _repeat(self) -> None:
+        if not self.over:
+            self._execute(self.session.repeat_demand(self._agenda.now_sec))
+
+    def _traffic(self) -> None:
+        for account in self._world.planner.accounts.all:
+            flowing = sum(job.received_bytes for job in self._world.planner.jobs)
+            self.session.traffic(account.received_bytes + flowing, self._agenda.now_sec)
+
+    def _on_delivery(self, _session_id: str, chunk: ChunkSpec) -> None:
+        self.delivered.append(chunk.sequence_num)
+        held = HeldChunk(
+            chunk_id=chunk.chunk_id,
+            sequence_num=chunk.sequence_num,
+            data=b"",
+            size_bytes=chunk.size_bytes,
+            duration_sec=self._manifest.chunk_duration_sec,
+        )
+        self._execute(
+            self.session.chunk_arrived(held, measured=False, now_sec=self._agenda.now_sec)
+        )
+
+    def _on_trouble(self, trouble: ChunkTrouble) -> None:
+        if not self.over:
+            self._execute(self.session.trouble(trouble, self._agenda.now_sec))
+
+    def _execute(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Ask():
+                    self._world.ask(
+                        Demand(
+                            session_id=SESSION_ID,
+                            deliver_to="inproc://buffer",
+                            wanted=command.wanted,
+                            low_water_mark_sec=self._options.low_water_mark_sec,
+                            closed=self.session.closing,
+                            policy=self._options.policy,
+                        )
+                    )
+                case HandOver():
+                    self._later(command.chunk.sequence_num)
+                case SkipInOutput():
+                    self._later(command.sequence_num)
+                case CloseOutput():
+                    self._agenda.after(
+                        OUTPUT_SEC,
+                        lambda: self._execute(self.session.output_closed("", self._agenda.now_sec)),
+                    )
+                case RefreshManifest():
+                    self._execute(
+                        self.session.replicas_refreshed(self._manifest, self._agenda.now_sec)
+                    )
+                case CountView() | Tell() | Spill():
+                    pass
+                case _:
+                    assert_never(command)
+
+    def _later(self, number: int) -> None:
+        self.handed.append(number)
+        self._agenda.after(
+            OUTPUT_SEC,
+            lambda: self._execute(self.session.output_took(number, self._agenda.now_sec)),
+        )

@@ -1,0 +1,117 @@
+"""What must hold after every event in a simulated world, whatever befalls it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from bench.homes import SLOTS
+from bench.world import World
+from common.messages import FetchRange
+from scheduler.assignment import usable_sources
+from scheduler.bytemap import subtract
+from scheduler.commands import Command, SendJob
+from scheduler.planner import Event
+from scheduler.wanted import Job, Wanted
+
+MAX_RANGES_PER_NODE = 2
+
+
+def check(world: World, event: Event | None, commands: list[Command]) -> None:
+    """Compare the planner's books with each other, with the limits and with what the workers hold."""
+    _books_agree(world)
+    _limits_are_kept(world)
+    for command in commands:
+        if isinstance(command, SendJob) and isinstance(command.msg, FetchRange):
+            _asks_for_what_nobody_brings(world, command.msg)
+    if event is None:
+        # Only a tick looks at everything; between two of them a wait may have run out unseen.
+        _no_capable_node_idles(world)
+        _held_bytes_are_held(world)
+
+
+def _books_agree(world: World) -> None:
+    planner = world.planner
+    jobs = list(planner.jobs)
+    busy = Counter(job.node_url for job in jobs)
+    assert {n.node_url: n.active for n in planner.nodes if n.active} == busy
+    assert {job.job_id for job in jobs} == {j for c in planner.chunks for j in c.jobs}
+    for chunk in planner.chunks:
+        assert (chunk.lease_id == "") == (chunk.worker_id == "")
+    leases = {c.lease_id for c in planner.chunks if c.lease_id}
+    assert {lease for w in planner.workers.workers for lease in w.leases} == leases
+
+
+def _limits_are_kept(world: World) -> None:
+    planner = world.planner
+    busy = Counter(job.node_url for job in planner.jobs)
+    assert max(busy.values(), default=0) <= MAX_RANGES_PER_NODE
+    by_session: dict[str, set[str]] = {}
+    for job in planner.jobs:
+        by_session.setdefault(job.chunk.session_id, set()).add(job.chunk.spec.chunk_id)
+    assert all(len(chunks) <= planner.max_active_chunks for chunks in by_session.values())
+    assert all(SLOTS - len(worker.leases) >= 0 for worker in planner.workers.workers), "credit"
+
+
+def _asks_for_what_nobody_brings(world: World, fetch: FetchRange) -> None:
+    found = [job for job in world.planner.jobs if job.job_id == fetch.job_id]
+    if not found:
+        return
+    (job,) = found
+    if job.whole_body:
+        # A body begins at 0 whatever is held; several may race until their rates compare.
+        return
+    chunk = job.chunk
+    assert chunk.parts[job.part].missing_within(job.start, job.end) == [(job.start, job.end)]
+    others = [o for o in chunk.jobs.values() if o is not job and o.part == job.part]
+    for other in others:
+        if not (other.cancelled or other.whole_body):
+            assert not _overlap(job, other), "two ranges bring the same bytes"
+
+
+def _overlap(job: Job, other: Job) -> bool:
+    return max(job.start, other.received_until) < min(job.end, other.end)
+
+
+def _no_capable_node_idles(world: World) -> None:
+    """An idle node that answers ranges never waits while it could bring free bytes of the most urgent chunk."""
+    planner, now_sec = world.planner, world.now_sec
+    if planner.workers.freest() is None:
+        return
+    chunk = _most_urgent(world)
+    if chunk is None or (not chunk.jobs and len(_reading(world)) >= planner.max_active_chunks):
+        return
+    for source in usable_sources(chunk, planner.nodes, now_sec):
+        node = planner.nodes.node(source.node_url)
+        if node.active == 0 and node.accepts_ranges is not False:
+            assert not chunk.free_spans(source.part), (
+                f"{node.node_url} idles while {chunk.spec.chunk_id} has free bytes"
+            )
+
+
+def _reading(world: World) -> set[str]:
+    return {job.chunk.spec.chunk_id for job in world.planner.jobs}
+
+
+def _most_urgent(world: World) -> Wanted | None:
+    waiting = [
+        chunk
+        for chunk in world.planner.chunks
+        if chunk.delivered_sec is None
+        and chunk.verifying_sec is None
+        and chunk.retry_at_sec <= world.now_sec
+        and usable_sources(chunk, world.planner.nodes, world.now_sec)
+    ]
+    return min(waiting, key=lambda c: (c.deadline_sec, c.spec.sequence_num), default=None)
+
+
+def _held_bytes_are_held(world: World) -> None:
+    """What the planner counts as held lies at the worker: bytes it forgot would be orphans."""
+    for chunk in world.planner.chunks:
+        worker = world.workers.get(chunk.worker_id)
+        assembly = worker.assemblies.get(chunk.lease_id) if worker is not None else None
+        if assembly is None:
+            continue
+        for index, part in chunk.parts.items():
+            spans = [(c.start, c.end) for c in part.contributions]
+            held = [(c.start, c.end) for c in assembly.parts[index].contributions]
+            assert not subtract(spans, held), "bytes are counted as held that no worker has"

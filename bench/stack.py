@@ -89,7 +89,7 @@ def short_dir() -> Iterator[Path]:
 def standing_stack(
     environment: dict[str, str], run_dir: Path, kinds: Sequence[str] = KINDS
 ) -> Iterator[list[int]]:
-    """Run the five kinds of process in `run_dir`; yields their process ids."""
+    """Run the five kinds of process in `run_dir`; yields their process ids in the order of `kinds`."""
     environment = {**environment, "VSTACK_RUN_DIR": str(run_dir)}
     # A port that the dashboard of whoever works here does not use.
     environment.setdefault("DASHBOARD_PORT", "18889")

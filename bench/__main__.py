@@ -1,11 +1,11 @@
-"""`python -m bench [real|report|startup|memory|planner]`: measurements of the running program."""
+"""`python -m bench [real|report|show|startup|memory|planner]`: measurements of the running program."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from bench import memory, planner, real, report, startup
+from bench import memory, planner, real, report, show, startup
 
 
 def main() -> int:
@@ -14,6 +14,7 @@ def main() -> int:
     what = parser.add_subparsers(dest="what", required=True)
     real.add_arguments(what.add_parser("real", help="clients against the physical optimum"))
     report.add_arguments(what.add_parser("report", help="write docs/benchmarks.md from results"))
+    show.add_arguments(what.add_parser("show", help="print the requests of recorded runs"))
     starts = what.add_parser("startup", help="how soon requests leave after the command")
     starts.add_argument("--runs", type=int, default=10, help="starts of each kind (default 10)")
     sizes = what.add_parser("memory", help="what the processes hold over time")
@@ -24,6 +25,8 @@ def main() -> int:
         return real.run(arguments)
     if arguments.what == "report":
         return report.run(arguments)
+    if arguments.what == "show":
+        return show.run(arguments)
     if arguments.what == "startup":
         startup.run(arguments.runs)
     elif arguments.what == "memory":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bench.deliveries import Body
 
@@ -34,6 +35,23 @@ class NodeTime:
     urgent_bytes: int
     later_bytes: int
     requests: int
+
+
+class RequestRow(NamedTuple):
+    """One request for bytes of a chunk: seconds after the clock's zero, node and chunk from 0, positions."""
+
+    asked_sec: float
+    # When the first byte of the body had left; None when none did.
+    first_sec: float | None
+    ended_sec: float
+    node: int
+    chunk: int
+    part: int
+    asked_from: int
+    asked_until: int
+    sent_bytes: int
+    status: int
+    outcome: str
 
 
 def node_times(bodies: Sequence[Body], nodes: int, until_sec: float) -> list[NodeTime]:
@@ -90,16 +108,34 @@ def node_times_text(times: Sequence[NodeTime]) -> str:
     return "\n".join([head, *rows])
 
 
-def requests_text(bodies: Sequence[Body], until_sec: float) -> str:
-    """Return the requests asked until then, one a line."""
-    rows = []
-    for body in sorted(bodies, key=lambda b: b.asked_sec):
-        if body.asked_sec > until_sec:
-            continue
-        began = f"{body.sent[0][0]:.3f}" if body.sent else "-"
-        rows.append(
-            f"{body.asked_sec:7.3f} first {began:>6} end {body.ended_sec:7.3f} node {body.node + 1} "
-            f"chunk {body.stored.chunk}.{body.stored.part} {body.asked_from:>8}-{body.asked_until:<8} "
-            f"sent {body.sent_bytes:>8} {body.status} {body.outcome}"
+def request_rows(bodies: Sequence[Body]) -> tuple[RequestRow, ...]:
+    """Return what is kept of each request, in the order in which they were asked."""
+    return tuple(
+        RequestRow(
+            asked_sec=round(body.asked_sec, 4),
+            first_sec=round(body.sent[0][0], 4) if body.sent else None,
+            ended_sec=round(body.ended_sec, 4),
+            node=body.node,
+            chunk=body.stored.chunk,
+            part=body.stored.part,
+            asked_from=body.asked_from,
+            asked_until=body.asked_until,
+            sent_bytes=body.sent_bytes,
+            status=body.status,
+            outcome=body.outcome,
         )
-    return "\n".join(rows)
+        for body in sorted(bodies, key=lambda b: b.asked_sec)
+    )
+
+
+def requests_text(rows: Sequence[RequestRow], until_sec: float) -> str:
+    """Return the requests asked until then, one a line."""
+    head = "  asked   first     end node chunk        range          sent answer"
+    lines = [
+        f"{row.asked_sec:7.3f} {'      -' if row.first_sec is None else f'{row.first_sec:7.3f}'} "
+        f"{row.ended_sec:7.3f} {row.node + 1:>4} {row.chunk:>3}.{row.part} "
+        f"{row.asked_from:>8}-{row.asked_until:<8} {row.sent_bytes:>8} {row.status} {row.outcome}"
+        for row in rows
+        if row.asked_sec <= until_sec
+    ]
+    return "\n".join([head, *lines])

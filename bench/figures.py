@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from bench.deliveries import Body, Film, bodies_of, film_of
+from bench.deliveries import Body, Film, bodies_of
 from bench.quality import Outage, play, reaction_sec, ready_times, reuse_sec, traffic
 from bench.runs import Outcome
 from bench.scenarios import Scenario
@@ -46,13 +45,9 @@ class Figures:
     first_asked_sec: tuple[float | None, ...]
 
 
-def figures_of(
-    outcome: Outcome, scenario: Scenario, manifest: Mapping[str, Any], node_urls: Sequence[str]
-) -> Figures:
+def figures_of(outcome: Outcome, scenario: Scenario, film: Film, bodies: Sequence[Body]) -> Figures:
     """Compute a run's figures."""
     zero = outcome.zero_unix_sec
-    film = film_of(manifest)
-    bodies = outcome_bodies(outcome, film)
     end_sec = outcome.end_unix_sec - zero
     ready_sec = ready_times(film, bodies)
     playback = play(ready_sec, film.chunk_sec, end_sec)
@@ -96,7 +91,7 @@ def figures_of(
             if outage.until_sec is not None and outage.until_sec < last_asked_sec
         ),
         ready_sec=tuple(ready_sec),
-        first_asked_sec=tuple(_first_asked_sec(bodies, n) for n in range(len(node_urls))),
+        first_asked_sec=tuple(_first_asked_sec(bodies, n) for n in range(len(outcome.records))),
     )
 
 

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import results
-from bench.breakdown import node_times, node_times_text, requests_text
-from bench.deliveries import film_of
-from bench.figures import figures_of, outcome_bodies
-from bench.quality import ready_times
+from bench.breakdown import node_times, node_times_text, request_rows, requests_text
+from bench.deliveries import Body, film_of
+from bench.figures import Figures, figures_of, outcome_bodies
 from bench.results import RESULTS_DIR, Result, Setting, geometric_mean, medians
 from bench.runs import CLIENTS, Client, Outcome, play
 from bench.scenarios import SCENARIO_NAMES, Scenario, scenario
@@ -114,8 +113,11 @@ def _work(job: _Job, recorder: _Recorder) -> None:
         for number, client in itertools.product(range(1, job.runs + 1), job.clients):
             began_unix_sec = time.time()
             outcome = play(stage, client)
+            film = film_of(stage.manifest)
+            bodies = outcome_bodies(outcome, film)
+            figures = figures_of(outcome, job.scenario, film, bodies)
             if job.explains:
-                print(_explanation(outcome, stage), flush=True)
+                print(_explanation(outcome, figures, bodies), flush=True)
             recorder.add(
                 Result(
                     scenario=job.scenario.name,
@@ -129,20 +131,17 @@ def _work(job: _Job, recorder: _Recorder) -> None:
                     exit_code=outcome.exit_code,
                     cut_off=outcome.cut_off,
                     own_account=outcome.own_account,
-                    figures=figures_of(
-                        outcome, job.scenario, stage.manifest, stage.cluster.node_urls
-                    ),
+                    figures=figures,
+                    requests=request_rows(bodies),
                 )
             )
 
 
-def _explanation(outcome: Outcome, stage: Stage) -> str:
-    film = film_of(stage.manifest)
-    bodies = outcome_bodies(outcome, film)
-    ready_sec = ready_times(film, bodies)[0]
+def _explanation(outcome: Outcome, figures: Figures, bodies: Sequence[Body]) -> str:
+    ready_sec = figures.ready_sec[0]
     until_sec = outcome.end_unix_sec - outcome.zero_unix_sec if ready_sec is None else ready_sec
-    times = node_times(bodies, len(stage.scenario.nodes), until_sec)
-    return f"{requests_text(bodies, until_sec)}\n{node_times_text(times)}"
+    times = node_times(bodies, len(outcome.records), until_sec)
+    return f"{requests_text(request_rows(bodies), until_sec)}\n{node_times_text(times)}"
 
 
 def here() -> Setting:

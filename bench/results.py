@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.breakdown import RequestRow
 from bench.figures import Figures
 from bench.stack import PROJECT_DIR
 
@@ -43,13 +44,15 @@ class Result:
     cut_off: bool
     own_account: dict[str, Any]
     figures: Figures
+    requests: tuple[RequestRow, ...]
 
 
 def append(path: Path, result: Result) -> None:
     """Add one line to a results file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(dataclasses.asdict(result)) + "\n")
+        fields = dataclasses.asdict(result)
+        file.write(json.dumps(fields, separators=(",", ":")) + "\n")
 
 
 def load(paths: Iterable[Path]) -> list[Result]:
@@ -63,8 +66,11 @@ def load(paths: Iterable[Path]) -> list[Result]:
                 figures[name] = tuple(tuple(pair) for pair in figures[name])
             for name in ("ready_sec", "first_asked_sec"):
                 figures[name] = tuple(figures[name])
+            requests = tuple(RequestRow(*fields) for fields in row.pop("requests"))
             setting = Setting(**row.pop("setting"))
-            found.append(Result(**row, setting=setting, figures=Figures(**figures)))
+            found.append(
+                Result(**row, setting=setting, figures=Figures(**figures), requests=requests)
+            )
     return found
 
 

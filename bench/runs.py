@@ -21,6 +21,10 @@ from bench.stage import VIDEO_ID, AppliedFault, Show, Stage
 # A run is cut off after this many times the film's length.
 LIMIT_RATIO = 4.0
 _END_LIMIT_SEC = 10.0
+# A stack is quiet when all its processes together use less than this share of a core for a while.
+_QUIET_RATIO = 0.1
+_QUIET_STEP_SEC = 0.5
+_QUIET_LIMIT_SEC = 20.0
 _TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
 
 Mode = Literal["joined", "cold", "alone"]
@@ -118,7 +122,19 @@ def _standing(client: Client, stage: Stage, folder: Path) -> Iterator[list[int]]
     run_dir.mkdir(parents=True, mode=0o700)
     kinds = [kind for kind in KINDS if kind != WORKER] + [WORKER] * client.workers
     with standing_stack(environment, run_dir, kinds) as pids:
+        _wait_quiet(pids)
         yield pids
+
+
+def _wait_quiet(pids: Sequence[int]) -> None:
+    """Wait until processes that have just begun have nothing to do: a standing stack has been there for long."""
+    give_up_sec = time.monotonic() + _QUIET_LIMIT_SEC
+    used_sec = sum(map(_cpu_sec, pids))
+    while time.monotonic() < give_up_sec:
+        time.sleep(_QUIET_STEP_SEC)
+        before_sec, used_sec = used_sec, sum(map(_cpu_sec, pids))
+        if used_sec - before_sec <= _QUIET_RATIO * _QUIET_STEP_SEC:
+            return
 
 
 def _free_port() -> int:

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from bench import results
-from bench.figures import figures_of
+from bench.breakdown import request_rows
+from bench.deliveries import film_of
+from bench.figures import figures_of, outcome_bodies
 from bench.real import here
 from bench.runs import CLIENTS, play
 from bench.scenarios import FaultEvent, Scenario
@@ -30,7 +32,9 @@ def test_a_run_is_measured_from_what_the_nodes_delivered(tmp_path: Path) -> None
     client = CLIENTS["ours"]
     with short_dir() as folder, Stage(TINY, folder) as stage:
         outcome = play(stage, client)
-        figures = figures_of(outcome, TINY, stage.manifest, stage.cluster.node_urls)
+    film = film_of(stage.manifest)
+    bodies = outcome_bodies(outcome, film)
+    figures = figures_of(outcome, TINY, film, bodies)
     assert outcome.exit_code == 0
     assert not outcome.cut_off
     assert outcome.own_account["outcome"] == "played"
@@ -60,6 +64,7 @@ def test_a_run_is_measured_from_what_the_nodes_delivered(tmp_path: Path) -> None
         cut_off=outcome.cut_off,
         own_account=outcome.own_account,
         figures=figures,
+        requests=request_rows(bodies),
     )
     results.append(tmp_path / "runs.jsonl", result)
     assert results.load([tmp_path / "runs.jsonl"]) == [result]

@@ -47,6 +47,7 @@ def a_result(scenario: str, client: str, ratio: float, **fields: object) -> Resu
         cut_off=False,
         own_account={},
         figures=figures,
+        requests=(),
     )
 
 

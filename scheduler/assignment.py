@@ -8,6 +8,7 @@ much it takes, so that all nodes of an urgent chunk end together.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from scheduler.bytemap import Span, subtract
@@ -40,16 +41,24 @@ class Choice:
 # ---------------------------------------------------------------- who may serve
 
 
-def usable_sources(chunk: Wanted, nodes: NodeBook, now_sec: float) -> list[Source]:
+def usable_sources(chunk: Wanted, nodes: NodeBook, now_sec: float, *, urgent: bool) -> list[Source]:
     """Return the places a chunk may be read from now; empty when this round is exhausted."""
-    left = [s for s in chunk.sources() if s.node_url not in chunk.excluded | chunk.banned]
-    if _too_few(chunk, left):
+    gone = chunk.excluded | chunk.banned
+    usable = [s for s in chunk.sources() if s.node_url not in gone]
+    if _too_few(chunk, usable):
         return []
-    trusted = [s for s in left if not nodes.node(s.node_url).banned]
-    trusted = left if _too_few(chunk, trusted) else trusted
-    usable = [s for s in trusted if nodes.node(s.node_url).breaker.state(now_sec) != "open"]
-    # With too few nodes left, refusing the suspended ones would refuse to play.
-    return trusted if _too_few(chunk, usable) else usable
+    # Each of these is left out only where enough others remain: refusing them all would refuse to play.
+    doubts: tuple[Callable[[Node], bool], ...] = (
+        lambda node: node.banned,
+        lambda node: node.breaker.state(now_sec) == "open",
+        lambda node: node.unanswering,
+        # Wrong bytes cost a second read of the chunk.
+        lambda node: urgent and node.offences > 0,
+    )
+    for unfit in doubts:
+        fit = [s for s in usable if not unfit(nodes.node(s.node_url))]
+        usable = usable if _too_few(chunk, fit) else fit
+    return usable
 
 
 def _too_few(chunk: Wanted, sources: list[Source]) -> bool:
@@ -86,6 +95,8 @@ def next_range(
         if not urgent and _taken_by_others(chunk, source, node):
             continue
         start, end = spans[0]
+        if node.accepts_ranges is not False and _begun_by_a_body(source, sources, nodes):
+            start, end = spans[-1]
         if node.accepts_ranges is False and _sooner_elsewhere(
             node, chunk, (start, end), sources, nodes, busy_sec
         ):
@@ -94,17 +105,19 @@ def next_range(
             return Choice(source, start, min(end, start + PROBE_BYTES))
         size = _size(node, chunk, sources, nodes, busy_sec, urgent=urgent, starting=starting)
         if node.accepts_ranges is False:
-            size = _body_size(size, (start, end), node, sources, nodes, urgent=urgent)
+            size = _body_size((start, end), node, sources, nodes, urgent=urgent)
         if size <= 0:
             continue
         if end - start - size < MIN_SHARE_BYTES:
             size = end - start
+        if node.accepts_ranges is not False and _begun_by_a_body(source, sources, nodes):
+            return Choice(source, end - size, end)
         return Choice(source, start, start + size)
     return None
 
 
 def _body_size(
-    share: int, span: Span, node: Node, sources: list[Source], nodes: NodeBook, *, urgent: bool
+    span: Span, node: Node, sources: list[Source], nodes: NodeBook, *, urgent: bool
 ) -> int:
     """Return how much a node without `Range` claims: its body goes on anyway, and others take from its tail."""
     start, end = span
@@ -112,9 +125,16 @@ def _body_size(
         return end - start
     others = [nodes.node(s.node_url) for s in sources if s.node_url != node.node_url]
     helpers = [other for other in others if other.accepts_ranges is not False]
-    if node.measured and all(helper.measured for helper in helpers):
-        return share
-    return max((end - start) // 2, end - start - FIRST_TAIL_BYTES * len(helpers))
+    # Those whose rate is known take from its tail at once.
+    tails = sum(not helper.measured for helper in helpers)
+    return max((end - start) // 2, end - start - FIRST_TAIL_BYTES * tails)
+
+
+def _begun_by_a_body(source: Source, sources: list[Source], nodes: NodeBook) -> bool:
+    """Whether a node without `Range` may bring the part: its beginning is left to it, others take from the tail."""
+    return any(
+        s.part == source.part and nodes.node(s.node_url).accepts_ranges is False for s in sources
+    )
 
 
 def _sooner_elsewhere(
@@ -197,13 +217,19 @@ def fair_share(
         )
         for s in sources
     }
-    left, per_sec, level_sec = float(chunk.free_bytes), 0.0, 0.0
-    for url, at_sec in sorted(starts.items(), key=lambda item: item[1]):
+    helpers = [(at_sec, nodes.node(url).rate_mbps) for url, at_sec in starts.items()]
+    end_sec = equal_finish_sec(chunk.free_bytes, helpers)
+    return max(0, round(node.rate_mbps * 1e6 / 8 * (end_sec - starts[node.node_url])))
+
+
+def equal_finish_sec(size_bytes: float, helpers: Iterable[tuple[float, float]]) -> float:
+    """Return after how long helpers have brought `size_bytes` together: pairs of when they start and Mbit/s."""
+    left, per_sec, level_sec = size_bytes, 0.0, 0.0
+    for at_sec, rate_mbps in sorted(helpers):
         fits = per_sec * (at_sec - level_sec)
         if fits >= left:
             # It could begin only when all is done.
             break
         left, level_sec = left - fits, at_sec
-        per_sec += nodes.node(url).rate_mbps * 1e6 / 8
-    end_sec = level_sec + left / max(per_sec, 1.0)
-    return max(0, round(node.rate_mbps * 1e6 / 8 * (end_sec - starts[node.node_url])))
+        per_sec += rate_mbps * 1e6 / 8
+    return level_sec + left / max(per_sec, 1.0)

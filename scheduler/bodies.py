@@ -7,11 +7,10 @@ first comparable rates say who goes on.
 
 from __future__ import annotations
 
-from scheduler.assignment import Choice
-from scheduler.bytemap import Span, subtract
+from scheduler.assignment import Choice, equal_finish_sec
 from scheduler.selection import Node, NodeBook
 from scheduler.theft import MIN_STEAL_BYTES
-from scheduler.timing import pace_mbps, position, remaining_sec
+from scheduler.timing import first_byte_sec, pace_mbps, position, remaining_sec
 from scheduler.wanted import Job, Source, Wanted
 
 # While nobody is measured this many read the same part; afterwards one more than needed.
@@ -51,47 +50,49 @@ def race(
     return None
 
 
-def settle(chunk: Wanted, nodes: NodeBook, now_sec: float) -> list[tuple[Job, int]]:
+def settle(
+    chunk: Wanted, sources: list[Source], nodes: NodeBook, now_sec: float
+) -> list[tuple[Job, int]]:
     """Return where ranges that bring the same bytes should end, as (range, new end), now that their rates compare.
 
-    An end that was reached already means that the range is not needed any more.
+    An end that was reached already means that the range is not needed any more. What a body passes on its way it
+    brings anyway: help counts only behind the place where it will end when all help evenly.
     """
-    running = [job for job in chunk.jobs.values() if not job.cancelled]
-    ends: dict[str, tuple[Job, int]] = {}
-    for body in running:
-        if not body.whole_body or not body.paced or body.job_id in ends:
+    ends: list[tuple[Job, int]] = []
+    for part in chunk.parts:
+        running = [j for j in chunk.jobs.values() if j.part == part and not j.cancelled]
+        bodies = [job for job in running if job.whole_body and job.paced]
+        if len(running) < 2 or not bodies:
             continue
+        body = min(bodies, key=lambda job: _end_of_part_sec(job, chunk, nodes, now_sec))
+        holder = nodes.node(body.node_url)
+        at = position(body, holder, now_sec)
+        per_sec = pace_mbps(body, holder, now_sec) * 1e6 / 8
+        missing = chunk.parts[part].missing_within(round(at), chunk.parts[part].size)
+        helpers = [(0.0, pace_mbps(body, holder, now_sec))]
+        for url in {s.node_url for s in sources if s.part == part and s.node_url != body.node_url}:
+            node = nodes.node(url)
+            if node.accepts_ranges is not False:
+                helpers.append((first_byte_sec(node, cold=False), node.rate_mbps))
+        even_sec = equal_finish_sec(sum(b - a for a, b in missing), helpers)
+        reach = min(chunk.parts[part].size, at + per_sec * even_sec)
+        end = body.end
         for other in running:
-            if other is body or other.part != body.part or not other.paced:
+            if other is body or other.end <= at:
                 continue
-            end = ends.get(other.job_id, (other, other.end))[1]
-            meeting = _overtakes_at(body, other, end, nodes, now_sec)
-            if meeting is not None and end - meeting >= MIN_STEAL_BYTES:
-                ends[other.job_id] = (other, meeting)
-    for body in sorted(running, key=lambda job: position(job, now_sec)):
-        if body.whole_body and body.paced and body.job_id not in ends:
-            others = [j for j in running if j is not body and j.part == body.part and j.paced]
-            claims: list[Span] = [
-                (j.received_until, ends.get(j.job_id, (j, j.end))[1]) for j in others
-            ]
-            missing = chunk.parts[body.part].missing_within(body.received_until, body.end)
-            if others and not subtract(missing, claims):
-                ends[body.job_id] = (body, body.received_until)
-    return list(ends.values())
+            other_at = position(other, nodes.node(other.node_url), now_sec)
+            if other.whole_body or other_at < reach - MIN_STEAL_BYTES:
+                if other.paced:
+                    ends.append((other, other.received_until))
+            elif other.start > at:
+                end = min(end, other.start)
+        if end < body.end:
+            ends.append((body, end))
+    return ends
 
 
-def _overtakes_at(body: Job, other: Job, end: int, nodes: NodeBook, now_sec: float) -> int | None:
-    """Return from which byte of `other` on `body` will be the first to bring it, None for never."""
-    at, other_at = position(body, now_sec), position(other, now_sec)
-    if body.received_until >= end or body.end <= other.received_until:
-        return None
-    per_sec = pace_mbps(body, nodes.node(body.node_url), now_sec)
-    other_per_sec = pace_mbps(other, nodes.node(other.node_url), now_sec)
-    if at >= other_at:
-        # It is ahead; whether it stays so to the end is what counts.
-        stays = (end - at) * other_per_sec <= (end - other_at) * per_sec
-        return other.received_until if stays else None
-    if per_sec <= other_per_sec:
-        return None
-    meeting = other_at + other_per_sec * (other_at - at) / (per_sec - other_per_sec)
-    return max(other.received_until, round(meeting)) if meeting < end else None
+def _end_of_part_sec(body: Job, chunk: Wanted, nodes: NodeBook, now_sec: float) -> float:
+    """Return when a body would have brought the whole part."""
+    holder = nodes.node(body.node_url)
+    left = chunk.parts[body.part].size - position(body, holder, now_sec)
+    return left / max(1.0, pace_mbps(body, holder, now_sec) * 1e6 / 8)

@@ -94,7 +94,9 @@ class Dealer:
             if chunk.retry_at_sec > now_sec:
                 # It waits for better times, and must not keep the others waiting.
                 continue
-            sources = assignment.usable_sources(chunk, schedule.nodes, now_sec)
+            sources = assignment.usable_sources(
+                chunk, schedule.nodes, now_sec, urgent=self._is_urgent(chunk, now_sec)
+            )
             if not sources and not chunk.jobs and chunk.verifying_sec is None:
                 self._retry_later(chunk, now_sec, commands)
                 continue
@@ -177,6 +179,12 @@ class Dealer:
         if not self._may_read(chunk):
             return False
         urgent = self._is_urgent(chunk, now_sec)
+        if urgent and any(
+            job.chunk.deadline_sec < chunk.deadline_sec
+            and timing.remaining_sec(job, node, now_sec) > timing.ahead_sec(node, same_chunk=False)
+            for job in schedule.jobs_at(node.node_url)
+        ):
+            return False
         starting = chunk is not active.first and active.first.deadline_sec <= now_sec
         busy_sec = {
             s.node_url: self._busy_sec(schedule.nodes.node(s.node_url), now_sec) for s in sources
@@ -205,7 +213,7 @@ class Dealer:
             sources,
             schedule.nodes,
             now_sec,
-            wait_sec=wait_sec,
+            busy_sec=busy_sec,
         )
         if found is None:
             return False

@@ -14,11 +14,14 @@ from common.messages import (
     Transfer,
 )
 from common.units import megabits_per_sec, short_node
-from scheduler import bodies, timing
+from scheduler import assignment, bodies, timing
 from scheduler.commands import Announce, Command, PublishTransfer
 from scheduler.schedule import Schedule
 from scheduler.selection import MIN_RATE_SAMPLE_BYTES, NODE_FAULTS, SILENCE_FLOOR_SEC
 from scheduler.wanted import WHOLE, Job, Wanted
+
+# Less than this, or than a quarter of what was asked for, is no answer.
+MIN_PROGRESS_BYTES = 2 * 1024
 
 
 def on_progress(
@@ -65,7 +68,8 @@ def _settle(schedule: Schedule, chunk: Wanted, now_sec: float, commands: list[Co
     """End ranges whose bytes others bring sooner."""
     if not any(job.whole_body for job in chunk.jobs.values()):
         return
-    for job, end in bodies.settle(chunk, schedule.nodes, now_sec):
+    sources = assignment.usable_sources(chunk, schedule.nodes, now_sec, urgent=True)
+    for job, end in bodies.settle(chunk, sources, schedule.nodes, now_sec):
         if end > job.received_until:
             schedule.resize(job, end, commands)
         else:
@@ -121,10 +125,16 @@ def on_range(
             commands.append(
                 Announce(chunk.session_id, "recovered", f"{short_node(node.node_url)} is back")
             )
-    elif done.outcome != "cancelled":
+    elif done.outcome != "cancelled" and not _worth_asking_again(job, done):
         _on_failure(schedule, job, done, now_sec, commands)
     if chunk.complete:
         chunk.verifying_sec = now_sec
+
+
+def _worth_asking_again(job: Job, done: RangeFinished) -> bool:
+    """Whether an answer that ended early brought enough to go on at the same node, at the byte it came to."""
+    enough = max(MIN_PROGRESS_BYTES, (job.end - job.start) // 4)
+    return done.outcome == "short" and not job.whole_body and done.received_bytes >= enough
 
 
 def _on_failure(

@@ -165,6 +165,16 @@ class Node:
         """Return how long `size_bytes` would take on the idle node."""
         return self.latency_sec + transfer_sec(size_bytes, self.rate_mbps)
 
+    @property
+    def unanswering(self) -> bool:
+        """Whether it answers no pings and never sent a byte; later the breaker knows better than pings."""
+        return (
+            self.last_data_sec is None
+            and self.reported is not None
+            and self.reported.measurements_count > 0
+            and not self.reported.healthy
+        )
+
     def silence_sec(self) -> float:
         """Return how long to wait for a byte before giving the range to another node."""
         if not self.known:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scheduler.assignment import Choice
+from scheduler.assignment import Choice, equal_finish_sec
 from scheduler.bytemap import Span
 from scheduler.selection import Node, NodeBook
 from scheduler.timing import (
@@ -44,29 +44,33 @@ def best_theft(
     nodes: NodeBook,
     now_sec: float,
     *,
-    wait_sec: float,
+    busy_sec: dict[str, float],
 ) -> Theft | None:
     """Return the cut of the chunk's slowest running range that pays most for an idle, proven node.
 
-    The remainder is divided in proportion to the two rates, so that both end together. `wait_sec` is how long the
-    thief is busy still. A node without `Range` cannot begin in the middle, and steals nothing.
+    The remainder is divided in proportion to the two rates, so that both end together. `busy_sec` is how long each
+    node is busy still. A node without `Range` cannot begin in the middle, and steals nothing.
     """
     if not thief.measured or thief.accepts_ranges is False:
         return None
     if thief.breaker.state(now_sec) != "closed":
         return None
     own = {s.part: s for s in sources if s.node_url == thief.node_url}
+    even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
+    wait_sec = busy_sec.get(thief.node_url, 0.0)
     best: tuple[float, Theft] | None = None
     for victim in chunk.jobs.values():
         if victim.node_url == thief.node_url or victim.cancelled:
             continue
         holder = nodes.node(victim.node_url)
-        if not victim.flowing and not is_overdue(victim, holder, now_sec):
+        begun = victim.flowing or is_overdue(victim, holder, now_sec)
+        # A body without `Range` only ends sooner: nothing has to be asked for again.
+        if not begun and not (victim.whole_body and holder.measured):
             continue
         source = _stand_in(victim, chunk, own)
         if source is None:
             continue
-        found = _cut(thief, holder, victim, source, now_sec, wait_sec)
+        found = _cut(thief, holder, victim, source, now_sec, wait_sec, even_sec)
         if found is not None and (best is None or found[0] > best[0]):
             best = found
     return best[1] if best is not None else None
@@ -84,17 +88,60 @@ def _stand_in(victim: Job, chunk: Wanted, own: dict[int, Source]) -> Source | No
     return own.get(victim.part)
 
 
+def _even_finish_sec(
+    chunk: Wanted,
+    sources: list[Source],
+    nodes: NodeBook,
+    busy_sec: dict[str, float],
+    now_sec: float,
+) -> float:
+    """Return when the chunk would be complete if what is missing were spread evenly over all who can help."""
+    running = [job for job in chunk.jobs.values() if not job.cancelled]
+    left = float(chunk.free_bytes)
+    helpers: list[tuple[float, float]] = []
+    # What these read they bring, and then they do something else.
+    bound: list[tuple[float, float, tuple[float, float]]] = []
+    for job in running:
+        holder = nodes.node(job.node_url)
+        own_left = max(0.0, job.end - position(job, holder, now_sec))
+        wait_sec = 0.0 if job.flowing else first_byte_sec(holder, cold=False)
+        helper = (wait_sec, pace_mbps(job, holder, now_sec))
+        left += own_left
+        helpers.append(helper)
+        if holder.active > 1 or holder.accepts_ranges is False:
+            bound.append((remaining_sec(job, holder, now_sec), own_left, helper))
+    reading = {job.node_url for job in running}
+    for url in {source.node_url for source in sources} - reading:
+        node = nodes.node(url)
+        if node.measured and node.accepts_ranges is not False:
+            start_sec = max(busy_sec.get(url, 0.0), first_byte_sec(node, cold=False))
+            helpers.append((start_sec, node.rate_mbps))
+    even_sec = equal_finish_sec(left, helpers)
+    for end_sec, own_left, helper in bound:
+        if end_sec < even_sec:
+            left -= own_left
+            helpers.remove(helper)
+    return equal_finish_sec(left, helpers)
+
+
 def _cut(
-    thief: Node, holder: Node, victim: Job, source: Source, now_sec: float, wait_sec: float
+    thief: Node,
+    holder: Node,
+    victim: Job,
+    source: Source,
+    now_sec: float,
+    wait_sec: float,
+    even_sec: float,
 ) -> tuple[float, Theft] | None:
-    at = position(victim, now_sec)
+    at = position(victim, holder, now_sec)
     slow = pace_mbps(victim, holder, now_sec) * 1e6 / 8
     fast = thief.rate_mbps * 1e6 / 8
     # Its request travels while its running range ends.
     delay_sec = max(wait_sec, first_byte_sec(thief, cold=False))
     # (cut - at) / slow = delay + (end - cut) / fast
     cut = (at / slow + delay_sec + victim.end / fast) / (1 / slow + 1 / fast)
-    cut = max(cut, at)
+    # Others come to help, too: no more than leaves all of them an even share.
+    cut = max(cut, at, victim.end - max(0.0, even_sec - delay_sec) * fast)
     both_sec = max((cut - at) / slow, delay_sec + (victim.end - cut) / fast)
     gain_sec = remaining_sec(victim, holder, now_sec) - both_sec
     cut_at = max(victim.received_until, round(cut))
@@ -111,5 +158,5 @@ def way_out(job: Job, node: Node, now_sec: float) -> int | None:
         return None
     # A little less than what lets the node be asked again.
     kept_sec = ahead_sec(node) - AHEAD_SEC / 2
-    end = round(position(job, now_sec) + pace_mbps(job, node, now_sec) * 1e6 / 8 * kept_sec)
+    end = round(position(job, node, now_sec) + pace_mbps(job, node, now_sec) * 1e6 / 8 * kept_sec)
     return end if job.received_until < end < job.end else None

@@ -25,17 +25,19 @@ RATE_WINDOW_SEC = 0.09
 LONG_RATE_WINDOW_SEC = 0.4
 # A range's own pace is guessed from less: a wrong guess is corrected by the next report.
 MIN_PACE_SEC = 0.02
+# Until it says enough the pace counts as up to so many times as high, where the node was faster before.
+FIRST_PACE_RATIO = 3.0
 # A range without its first byte is left alone until it is this much later than expected.
 OVERDUE_RATIO = 1.5
 OVERDUE_SEC = 0.02
 
 
-def position(job: Job, now_sec: float) -> float:
+def position(job: Job, node: Node, now_sec: float) -> float:
     """Return where a running range probably is: reports are up to 100 ms old."""
-    if job.rate_mbps is None:
+    if job.rate_mbps is None and not (job.flowing and node.measured):
         return job.received_until
     age_sec = min(now_sec - job.progress_sec, REPORT_SEC)
-    return min(job.end, job.received_until + job.rate_mbps * 1e6 / 8 * age_sec)
+    return min(job.end, job.received_until + _recent_mbps(job, node) * 1e6 / 8 * age_sec)
 
 
 def pace_mbps(job: Job, node: Node, now_sec: float) -> float:
@@ -43,11 +45,20 @@ def pace_mbps(job: Job, node: Node, now_sec: float) -> float:
 
     Without news for longer than reports take, it falls with the time that has passed.
     """
-    rate = job.rate_mbps if job.rate_mbps is not None else node.rate_mbps
+    rate = _recent_mbps(job, node)
     quiet_sec = now_sec - job.progress_sec
     if job.flowing and quiet_sec > REPORT_SEC:
         rate *= (REPORT_SEC / quiet_sec) ** QUIET_POWER
     return rate
+
+
+def _recent_mbps(job: Job, node: Node) -> float:
+    if job.rate_mbps is None:
+        return node.rate_mbps
+    if job.paced or not node.measured:
+        return job.rate_mbps
+    # Its first bytes may have shared the link with the end of the range before.
+    return min(node.rate_mbps, FIRST_PACE_RATIO * job.rate_mbps)
 
 
 def is_quiet(job: Job, now_sec: float) -> bool:
@@ -57,7 +68,7 @@ def is_quiet(job: Job, now_sec: float) -> bool:
 
 def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
     """Return how long a running range still needs."""
-    left = job.end - position(job, now_sec)
+    left = job.end - position(job, node, now_sec)
     if job.whole_body:
         # What comes before the first byte of use.
         left += max(0, job.start - job.received_bytes)
@@ -73,9 +84,12 @@ def first_byte_sec(node: Node, *, cold: bool) -> float:
     return node.latency_sec * (2 if cold else 1) + COMMAND_SEC
 
 
-def ahead_sec(node: Node) -> float:
-    """Return how long before the end of a running range the node's next request should leave."""
-    return node.latency_sec + COMMAND_SEC + AHEAD_SEC
+def ahead_sec(node: Node, *, same_chunk: bool = True) -> float:
+    """Return how long before the end of a running range the node's next request should leave.
+
+    Bytes of a later chunk that come too early take half of the link from the urgent ones.
+    """
+    return node.latency_sec + (COMMAND_SEC + AHEAD_SEC if same_chunk else 0.0)
 
 
 def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:

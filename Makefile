@@ -25,7 +25,7 @@ help:
 	@echo 'make test [PYTEST_ARGS="-k name"]    all tests; one tier: $(TIERS:%=test-%)'
 	@echo 'make coverage                        all tests, with a report in htmlcov/'
 	@echo 'make lint, make format               check style and types; rewrite the layout'
-	@echo 'make bench [QUICK=1] [BULK=1]        measure the client and others; writes docs/benchmarks.md'
+	@echo 'make bench [QUICK=1] [BULK=1]        measure the client and others (BULK=1: the bulk rate)'
 	@echo 'make lock [UPGRADE=--upgrade]        write requirements/*.txt from requirements/*.in'
 	@echo 'make clean, make distclean           remove caches and reports; and $(VENV) and .data too'
 

@@ -168,8 +168,8 @@ def run_threads(bench: Bench, threads: int, processes: int) -> Run:
     return bench.measure(lambda: _all_right([command]))
 
 
-def run_curl_streams(bench: Bench, streams: int) -> Run:
-    """Several curls, each with the URLs of every n-th chunk on one connection, piped into one sha256sum each.
+def run_curl_streams(bench: Bench, streams: int, hasher: str = "sha256sum") -> Run:
+    """Several curls, each with the URLs of every n-th chunk on one connection, piped into one hasher each.
 
     As cheap as curl can be: one process and one sum for hundreds of chunks, none of which is known to be right before
     the end.
@@ -182,7 +182,7 @@ def run_curl_streams(bench: Bench, streams: int) -> Run:
         listed.write_text("".join(f"url = {urls[index]}\n" for index in mine))
         wanted.append(bench.film.checksum_of(mine))
         out = bench.folder / f"curl-{stream}.sum"
-        commands.append(["sh", "-c", f"curl -sSf -K {listed} | sha256sum > {out}"])
+        commands.append(["sh", "-c", f"curl -sSf -K {listed} | {hasher} > {out}"])
     run = bench.measure(lambda: _all_right(commands))
     for stream, checksum in enumerate(wanted):
         if (bench.folder / f"curl-{stream}.sum").read_text().split()[0] != checksum:

@@ -28,6 +28,8 @@ from bench.stage import Stage
 
 QUICK_SCENARIOS = ("steady", "tight", "silent-start", "gray", "mixed-range")
 QUICK_CLIENTS = ("ours", "score", "roundrobin")
+# A comparison client that is not installed, or does not know such films, says so with this exit code.
+_CANNOT_PLAY = 2
 DEFAULT_CLIENTS = ("ours", "score", "roundrobin", "single", "aria2-tuned")
 
 
@@ -113,6 +115,9 @@ def _work(job: _Job, recorder: _Recorder) -> None:
         for number, client in itertools.product(range(1, job.runs + 1), job.clients):
             began_unix_sec = time.time()
             outcome = play(stage, client)
+            if not client.ours and outcome.exit_code == _CANNOT_PLAY:
+                print(f"{job.scenario.name:<18} {client.name:<11} cannot play it", flush=True)
+                continue
             film = film_of(stage.manifest)
             bodies = outcome_bodies(outcome, film)
             figures = figures_of(outcome, job.scenario, film, bodies)

@@ -208,6 +208,8 @@ class _Monitor:
         if known:
             self._recall(urls)
             self._begin(urls)
+            # The scheduler has heard of them long before anybody plays.
+            world.feed(self._scores())
         else:
             # The buffer names the nodes.
             self._channel.send(lambda: self._begin(urls))
@@ -297,10 +299,13 @@ class _Monitor:
         if self._publish_at_sec is None or now_sec < self._publish_at_sec:
             return
         self._publish_at_sec, self._published_sec = None, now_sec
-        scores = NodeScores(
-            published_unix_sec=now_sec,
-            nodes=tuple(
-                self._book.node_score(url, now_sec=now_sec) for url in self._book.node_urls()
-            ),
-        )
+        scores = self._scores()
         self._channel.send(lambda: self._world.feed(scores))
+
+    def _scores(self) -> NodeScores:
+        now_sec = self._agenda.now_sec
+        urls = self._book.node_urls()
+        return NodeScores(
+            published_unix_sec=now_sec,
+            nodes=tuple(self._book.node_score(url, now_sec=now_sec) for url in urls),
+        )

@@ -8,6 +8,7 @@ much it takes, so that all nodes of an urgent chunk end together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -50,15 +51,21 @@ def usable_sources(chunk: Wanted, nodes: NodeBook, now_sec: float, *, urgent: bo
     # Each of these is left out only where enough others remain: refusing them all would refuse to play.
     doubts: tuple[Callable[[Node], bool], ...] = (
         lambda node: node.banned,
-        lambda node: node.breaker.state(now_sec) == "open",
         lambda node: node.unanswering,
         # Wrong bytes cost a second read of the chunk.
         lambda node: urgent and node.offences > 0,
+        lambda node: node.breaker.state(now_sec) == "open",
     )
+    trusted = usable
     for unfit in doubts:
         fit = [s for s in usable if not unfit(nodes.node(s.node_url))]
-        usable = usable if _too_few(chunk, fit) else fit
-    return usable
+        trusted, usable = usable, usable if _too_few(chunk, fit) else fit
+    # With most nodes suspended the fault is likely to be ours, or over by now.
+    return trusted if 2 * len(_nodes_of(usable)) < len(_nodes_of(trusted)) else usable
+
+
+def _nodes_of(sources: list[Source]) -> set[str]:
+    return {source.node_url for source in sources}
 
 
 def _too_few(chunk: Wanted, sources: list[Source]) -> bool:
@@ -81,15 +88,17 @@ def next_range(
     now_sec: float,
     *,
     urgent: bool,
+    leading: bool,
     starting: bool,
 ) -> Choice | None:
     """Return the free range of `chunk` that `node` should read, None when there is none for it.
 
-    `busy_sec` says how long each node is busy still; `starting` that an earlier chunk is due already.
+    `busy_sec` says how long each node is busy still; `leading` that no chunk is more urgent; `starting` that an earlier
+    chunk is due already.
     """
     mine = [s for s in sources if s.node_url == node.node_url]
     for source in mine:
-        spans = chunk.free_spans(source.part)
+        spans = chunk.next_spans(source.part)
         if not spans:
             continue
         if not urgent and _taken_by_others(chunk, source, node):
@@ -101,9 +110,19 @@ def next_range(
             node, chunk, (start, end), sources, nodes, busy_sec
         ):
             continue
-        if not urgent and node.on_probation(now_sec) and node.accepts_ranges is not False:
+        trial = node.doubtful(now_sec) if urgent else node.on_probation(now_sec)
+        if trial and node.accepts_ranges is not False:
             return Choice(source, start, min(end, start + PROBE_BYTES))
-        size = _size(node, chunk, sources, nodes, busy_sec, urgent=urgent, starting=starting)
+        size = _size(
+            node,
+            chunk,
+            sources,
+            nodes,
+            busy_sec,
+            urgent=urgent,
+            leading=leading,
+            starting=starting,
+        )
         if node.accepts_ranges is False:
             size = _body_size((start, end), node, sources, nodes, urgent=urgent)
         if size <= 0:
@@ -127,7 +146,7 @@ def _body_size(
     helpers = [other for other in others if other.accepts_ranges is not False]
     # Those whose rate is known take from its tail at once.
     tails = sum(not helper.measured for helper in helpers)
-    return max((end - start) // 2, end - start - FIRST_TAIL_BYTES * tails)
+    return max(1, (end - start) // 2, end - start - FIRST_TAIL_BYTES * tails)
 
 
 def _begun_by_a_body(source: Source, sources: list[Source], nodes: NodeBook) -> bool:
@@ -187,11 +206,15 @@ def _size(
     busy_sec: dict[str, float],
     *,
     urgent: bool,
+    leading: bool,
     starting: bool,
 ) -> int:
     if not urgent:
         return MAX_RANGE_BYTES
     share = fair_share(node, chunk, sources, nodes, busy_sec)
+    if leading and not share:
+        # Even the smallest range would end after all the others.
+        return 0
     if not node.measured:
         return min(MAX_RANGE_BYTES, max(share, MIN_SHARE_BYTES))
     per_sec = node.rate_mbps * 1e6 / 8
@@ -216,10 +239,12 @@ def fair_share(
             busy_sec.get(s.node_url, 0.0), first_byte_sec(nodes.node(s.node_url), cold=False)
         )
         for s in sources
+        # Of a coded chunk a node can only bring positions that it does not bring already.
+        if s.node_url == node.node_url or not chunk.coded or chunk.free_spans(s.part)
     }
     helpers = [(at_sec, nodes.node(url).rate_mbps) for url, at_sec in starts.items()]
     end_sec = equal_finish_sec(chunk.free_bytes, helpers)
-    return max(0, round(node.rate_mbps * 1e6 / 8 * (end_sec - starts[node.node_url])))
+    return max(0, math.ceil(node.rate_mbps * 1e6 / 8 * (end_sec - starts[node.node_url])))
 
 
 def equal_finish_sec(size_bytes: float, helpers: Iterable[tuple[float, float]]) -> float:

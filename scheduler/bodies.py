@@ -17,6 +17,10 @@ from scheduler.wanted import Job, Source, Wanted
 MAX_RACERS = 3
 # Beginning again costs the bytes sent so far: that must pay well.
 RACE_GAIN_RATIO = 0.3
+# The original V-Stack node, which knows no `Range`, cuts an answer after 15 s.
+USUAL_CUT_SEC = 14.5
+# A body that comes so long before it is due is not raced.
+RACE_MARGIN_SEC = 1.0
 
 
 def race(
@@ -45,9 +49,38 @@ def race(
             continue
         rival = rivals[0]
         rival_sec = remaining_sec(rival, nodes.node(rival.node_url), now_sec)
-        if wait_sec + node.expected_sec(size) < (1 - RACE_GAIN_RATIO) * rival_sec:
+        in_time = now_sec + rival_sec < chunk.deadline_sec - RACE_MARGIN_SEC
+        if not in_time and wait_sec + node.expected_sec(size) < (1 - RACE_GAIN_RATIO) * rival_sec:
             return Choice(source, 0, size)
     return None
+
+
+def hopeless(
+    node: Node,
+    chunk: Wanted,
+    size_bytes: int,
+    sources: list[Source],
+    nodes: NodeBook,
+    busy_sec: dict[str, float],
+    now_sec: float,
+) -> bool:
+    """Whether a node without `Range` should leave a body alone: it will be cut off, or late where others are not."""
+    if not node.measured:
+        return False
+    mine_sec = node.expected_sec(size_bytes)
+    others = [nodes.node(s.node_url) for s in sources if s.node_url != node.node_url]
+    if mine_sec > (node.cut_after_sec or USUAL_CUT_SEC):
+        able = any(o.measured and o.expected_sec(size_bytes) < USUAL_CUT_SEC for o in others)
+        return able or node.cut_after_sec is not None
+    due_sec = chunk.deadline_sec - now_sec
+    if mine_sec <= due_sec:
+        return False
+    return any(
+        other.measured
+        and busy_sec.get(other.node_url, 0.0) + other.expected_sec(size_bytes)
+        < min(mine_sec, max(due_sec, 0.0))
+        for other in others
+    )
 
 
 def settle(

@@ -36,6 +36,17 @@ def short_spans(covers: Iterable[Iterable[Span]], size: int, needed: int) -> lis
     return [(a, b) for a, b in found if a < b]
 
 
+def shallowest(covers: Iterable[Iterable[Span]], within: list[Span]) -> int:
+    """Return the first position of `within` (not empty) that the fewest of `covers` contain."""
+    covers = [list(cover) for cover in covers]
+    edges = {edge for cover in covers for span in cover for edge in span}
+    places = sorted(
+        {start for start, _ in within}
+        | {edge for edge in edges if any(start < edge < end for start, end in within)}
+    )
+    return min(places, key=lambda at: sum(any(a <= at < b for a, b in c) for c in covers))
+
+
 def union(spans: Iterable[Span]) -> list[Span]:
     """Return the same bytes as disjoint spans in order."""
     merged: list[Span] = []

@@ -23,6 +23,7 @@ from scheduler.wanted import Source, Wanted
 MAX_ROUNDS = 4
 RETRY_BASE_SEC = 0.5
 RETRY_MAX_SEC = 8.0
+RETRIES_BEFORE_DUE = 4
 RETRY_JITTER_RATIO = 0.5
 
 
@@ -160,7 +161,7 @@ class Dealer:
     def _has_room(self, node: Node, now_sec: float) -> bool:
         if node.active == 0:
             return True
-        if node.active > 1 or not node.measured:
+        if node.active > 1 or not node.measured or node.doubtful(now_sec):
             return False
         (job,) = self._schedule.jobs_at(node.node_url)
         return not timing.is_quiet(job, now_sec) and timing.remaining_sec(
@@ -189,6 +190,10 @@ class Dealer:
         busy_sec = {
             s.node_url: self._busy_sec(schedule.nodes.node(s.node_url), now_sec) for s in sources
         }
+        if node.accepts_ranges is False and bodies.hopeless(
+            node, chunk, chunk.part_bytes, sources, schedule.nodes, busy_sec, now_sec
+        ):
+            return False
         choice = assignment.next_range(
             node,
             chunk,
@@ -197,6 +202,7 @@ class Dealer:
             busy_sec,
             now_sec,
             urgent=urgent,
+            leading=chunk is active.first,
             starting=starting,
         )
         if choice is not None:
@@ -231,7 +237,10 @@ class Dealer:
             self._schedule.send(chunk, CloseChunk(lease_id=chunk.lease_id), commands)
             self._schedule.release(chunk)
             chunk.reset_parts()
-        length_sec = min(RETRY_MAX_SEC, RETRY_BASE_SEC * 2.0 ** (chunk.rounds - 1))
+        # The playhead does not wait for a long pause to end.
+        longest_sec = max(RETRY_BASE_SEC, (chunk.deadline_sec - now_sec) / RETRIES_BEFORE_DUE)
+        length_sec = RETRY_BASE_SEC * 2.0 ** min(chunk.rounds - 1, 10)
+        length_sec = min(RETRY_MAX_SEC, length_sec, longest_sec)
         length_sec *= 1 + RETRY_JITTER_RATIO * (2 * self._schedule.rng.random() - 1)
         chunk.retry_at_sec = now_sec + length_sec
         fault = chunk.last_fault

@@ -11,6 +11,7 @@ from common.messages import (
     DiscardRange,
     JobProgress,
     RangeFinished,
+    RangeOutcome,
     Transfer,
 )
 from common.units import megabits_per_sec, short_node
@@ -37,10 +38,15 @@ def on_progress(
         if job is None or job.chunk.worker_id != worker_id:
             continue
         schedule.touched.add(job.chunk.session_id)
+        node = schedule.nodes.node(job.node_url)
         if progress.range_honoured is not None and job.headed_sec is None:
+            node.heard()
             _on_head(schedule, job, progress.range_honoured, now_sec)
+            # It names the byte that was asked for, and no byte has come yet.
+            continue
         if progress.received_bytes > job.received_bytes:
             # A prefix read through is a sign of life, too.
+            node.heard()
             job.received_bytes, job.progress_sec = progress.received_bytes, now_sec
         until = min(progress.received_until_bytes, job.end)
         if until <= job.received_until:
@@ -48,7 +54,8 @@ def on_progress(
         fresh = until - job.received_until
         job.chunk.parts[job.part].add(job.received_until, until, job.node_url)
         job.received_until, job.progress_sec = until, now_sec
-        timing.measure(job, schedule.nodes.node(job.node_url), fresh, now_sec)
+        node.heard()
+        timing.measure(job, node, fresh, now_sec)
         if job.whole_body or len(job.chunk.jobs) > 1:
             _settle(schedule, job.chunk, now_sec, commands)
 
@@ -86,8 +93,9 @@ def on_range(
     if job is None or job.chunk.worker_id != done.worker_id:
         return
     chunk, node = job.chunk, schedule.nodes.node(job.node_url)
+    news = _brings_news(job, done)
     until = max(job.received_until, min(done.received_until_bytes, chunk.parts[job.part].size))
-    chunk.parts[job.part].add(job.start, until, job.node_url)
+    chunk.parts[job.part].add(job.received_until, until, job.node_url)
     if until > job.received_until:
         fresh, job.received_until = until - job.received_until, until
         timing.measure(job, node, fresh, now_sec)
@@ -120,13 +128,22 @@ def on_range(
             )
         )
     )
-    if done.outcome == "complete":
-        if node.breaker.success():
-            commands.append(
-                Announce(chunk.session_id, "recovered", f"{short_node(node.node_url)} is back")
-            )
-    elif done.outcome != "cancelled" and not _worth_asking_again(job, done):
-        _on_failure(schedule, job, done, now_sec, commands)
+    if done.outcome == "short" and job.whole_body:
+        node.cut_after_sec = done.duration_sec
+    goes_on = done.outcome in ("complete", "cancelled") or _worth_asking_again(job, done)
+    if not goes_on:
+        detail = done.detail or done.outcome
+        _on_failure(schedule, job, done.outcome, detail, done.retry_after_sec, now_sec, commands)
+    elif news:
+        node.heard()
+        if done.outcome == "complete" and node.breaker.success():
+            name = short_node(node.node_url)
+            commands.append(Announce(chunk.session_id, "recovered", f"{name} is back"))
+    elif (not job.flowing or timing.is_quiet(job, now_sec)) and node.brought_nothing(
+        job.progress_sec, now_sec
+    ):
+        # Others took over what it owed. Its silence counts all the same, or it would be asked again and again.
+        _on_failure(schedule, job, "silent", "is silent", None, now_sec, commands)
     if chunk.complete:
         chunk.verifying_sec = now_sec
 
@@ -137,27 +154,45 @@ def _worth_asking_again(job: Job, done: RangeFinished) -> bool:
     return done.outcome == "short" and not job.whole_body and done.received_bytes >= enough
 
 
+def _brings_news(job: Job, done: RangeFinished) -> bool:
+    """Whether the end of a range tells of bytes, or of an answer, that no report told of before."""
+    answered = done.first_byte_sec is not None and job.headed_sec is None
+    return (
+        answered
+        or done.received_bytes > job.received_bytes
+        or done.received_until_bytes > job.received_until
+    )
+
+
 def _on_failure(
-    schedule: Schedule, job: Job, done: RangeFinished, now_sec: float, commands: list[Command]
+    schedule: Schedule,
+    job: Job,
+    outcome: RangeOutcome,
+    detail: str,
+    retry_after_sec: float | None,
+    now_sec: float,
+    commands: list[Command],
 ) -> None:
     chunk, node = job.chunk, schedule.nodes.node(job.node_url)
     if job.node_url not in chunk.excluded:
         # Two ranges may fail at one node; the chunk leaves it once.
         chunk.failed_at = job.node_url
     chunk.excluded.add(job.node_url)
-    chunk.last_fault = "missing" if done.outcome == "missing" else "unreachable"
-    chunk.last_detail = f"{short_node(job.node_url)}: {done.detail or done.outcome}"
-    if done.outcome == "silent":
+    chunk.last_fault = "missing" if outcome == "missing" else "unreachable"
+    chunk.last_detail = f"{short_node(job.node_url)}: {detail}"
+    # From here on its silence is the breaker's matter.
+    node.heard()
+    if outcome == "silent":
         _give_back(schedule, node.node_url, now_sec, commands)
-    if done.outcome in NODE_FAULTS and node.breaker.failure(
-        done.outcome, now_sec, schedule.rng, done.retry_after_sec
+    if outcome in NODE_FAULTS and node.breaker.failure(
+        outcome, now_sec, schedule.rng, retry_after_sec
     ):
         wait_sec = (node.breaker.open_until_sec or now_sec) - now_sec
         commands.append(
             Announce(
                 chunk.session_id,
                 "suspended",
-                f"{short_node(node.node_url)} suspended for {wait_sec:.1f} s: {done.detail or done.outcome}",
+                f"{short_node(node.node_url)} suspended for {wait_sec:.1f} s: {detail}",
             )
         )
 

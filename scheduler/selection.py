@@ -28,6 +28,8 @@ UNKNOWN_SILENCE_SEC = 1.0
 SILENCE_MAX_SEC = 0.85
 # A ping that took this many times the usual is still an answer.
 SILENCE_PER_LATENCY = 4.0
+# Half of that raises doubts; the first answer over a new connection takes two round trips.
+DOUBT_RATIO = 0.5
 FAILURES_TO_OPEN = 3
 OPEN_BASE_SEC = 1.0
 # With its jitter, and the wait for the next chunk, a node that is back works again within 35 s.
@@ -104,6 +106,11 @@ class Node:
     # Since when at least one of its ranges flows, and what came since the last sample of its rate.
     flow_since_sec: float | None = None
     flow_bytes: int = 0
+    # After how long it cut off a body that it would have to send again from the beginning.
+    cut_after_sec: float | None = None
+    # How long it has brought nothing, over ranges that others took over meanwhile; up to when that is counted.
+    silent_sec: float = 0.0
+    silent_until_sec: float = 0.0
     completed_ranges: int = 0
     failed_ranges: int = 0
     received_bytes: int = 0
@@ -143,9 +150,25 @@ class Node:
         """Whether data has come from it, so that its rate is more than an assumption."""
         return self.rate.value_mbps is not None
 
+    def doubtful(self, now_sec: float) -> bool:
+        """Whether a small range must come first: it failed lately, or owes an answer for long."""
+        owes = self.silent_sec > DOUBT_RATIO * self.silence_sec()
+        return owes or self.breaker.state(now_sec) != "closed"
+
     def on_probation(self, now_sec: float) -> bool:
-        """Whether a small range should come first: it failed lately, or its rate is old."""
-        return self.breaker.state(now_sec) != "closed" or self.stale(now_sec)
+        """Whether a small range should come first where there is time: its rate is old, if nothing worse."""
+        return self.doubtful(now_sec) or self.stale(now_sec)
+
+    def heard(self) -> None:
+        """Note a sign of life on one of its ranges."""
+        self.silent_sec = 0.0
+
+    def brought_nothing(self, since_sec: float, now_sec: float) -> bool:
+        """Note a range that ended without news since then; True when its silence is no pause any more."""
+        since_sec = max(since_sec, self.silent_until_sec)
+        self.silent_sec += max(0.0, now_sec - since_sec)
+        self.silent_until_sec = now_sec
+        return self.silent_sec >= self.silence_sec()
 
     @property
     def score(self) -> float:

@@ -138,12 +138,15 @@ def _cut(
     fast = thief.rate_mbps * 1e6 / 8
     # Its request travels while its running range ends.
     delay_sec = max(wait_sec, first_byte_sec(thief, cold=False))
-    # (cut - at) / slow = delay + (end - cut) / fast
-    cut = (at / slow + delay_sec + victim.end / fast) / (1 / slow + 1 / fast)
+    victim_sec = remaining_sec(victim, holder, now_sec)
+    # How long until the victim's bytes come at all: nothing once they flow.
+    begin_sec = max(0.0, victim_sec - (victim.end - at) / slow)
+    # begin + (cut - at) / slow = delay + (end - cut) / fast
+    cut = (at / slow - begin_sec + delay_sec + victim.end / fast) / (1 / slow + 1 / fast)
     # Others come to help, too: no more than leaves all of them an even share.
     cut = max(cut, at, victim.end - max(0.0, even_sec - delay_sec) * fast)
-    both_sec = max((cut - at) / slow, delay_sec + (victim.end - cut) / fast)
-    gain_sec = remaining_sec(victim, holder, now_sec) - both_sec
+    kept_sec = begin_sec + (cut - at) / slow if cut > at else 0.0
+    gain_sec = victim_sec - max(kept_sec, delay_sec + (victim.end - cut) / fast)
     cut_at = max(victim.received_until, round(cut))
     if gain_sec < STEAL_GAIN_SEC or victim.end - cut_at < MIN_STEAL_BYTES:
         return None

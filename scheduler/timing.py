@@ -34,7 +34,8 @@ OVERDUE_SEC = 0.02
 
 def position(job: Job, node: Node, now_sec: float) -> float:
     """Return where a running range probably is: reports are up to 100 ms old."""
-    if job.rate_mbps is None and not (job.flowing and node.measured):
+    known = job.rate_mbps is not None or (job.flowing and node.measured)
+    if not known or is_quiet(job, now_sec):
         return job.received_until
     age_sec = min(now_sec - job.progress_sec, REPORT_SEC)
     return min(job.end, job.received_until + _recent_mbps(job, node) * 1e6 / 8 * age_sec)
@@ -75,8 +76,11 @@ def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
     left_sec = transfer_sec(max(0, round(left)), pace_mbps(job, node, now_sec))
     if job.flowing:
         return left_sec
-    first_sec = max(0.0, job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec)
-    return first_sec + left_sec
+    first_sec = job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec
+    if is_overdue(job, node, now_sec):
+        # It may come over a new connection, after two round trips; the later after that, the longer it may yet take.
+        first_sec = abs(job.begun_sec + first_byte_sec(node, cold=True) - now_sec)
+    return max(0.0, first_sec) + left_sec
 
 
 def first_byte_sec(node: Node, *, cold: bool) -> float:
@@ -102,6 +106,8 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
         expected_sec = job.begun_sec + first_byte_sec(node, cold=job.cold)
         job.measured_sec = min(job.headed_sec or expected_sec, now_sec)
         job.measured_until = job.start
+    if node.flow_since_sec is None:
+        node.flow_since_sec, node.flow_bytes = job.measured_sec, 0
     span_sec = now_sec - job.measured_sec
     size = job.received_until - job.measured_until
     if span_sec >= MIN_PACE_SEC and (job.rate_mbps is None or _says_enough(size, span_sec)):
@@ -109,8 +115,6 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
         job.paced = _says_enough(size, span_sec)
         if job.paced:
             job.measured_sec, job.measured_until = now_sec, job.received_until
-    if node.flow_since_sec is None:
-        node.flow_since_sec, node.flow_bytes = job.measured_sec, 0
     node.flow_bytes += size_bytes
     span_sec = now_sec - node.flow_since_sec
     if _says_enough(node.flow_bytes, span_sec):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from common.messages import ChunkSpec, Replica
 from common.units import node_of
 from scheduler.bytemap import ByteMap, Span, subtract
-from scheduler.coverage import missing_bytes, short_spans, union
+from scheduler.coverage import missing_bytes, shallowest, short_spans, union
 
 WHOLE = -1
 DATA_FRAGMENTS = 3
@@ -117,14 +117,18 @@ class Wanted:
         return DATA_FRAGMENTS if self.coded else 1
 
     @property
+    def part_bytes(self) -> int:
+        """The size of each of its parts."""
+        return next(iter(self.parts.values())).size
+
+    @property
     def complete(self) -> bool:
         """Whether enough bytes are held to verify."""
         held = {
             index: [(c.start, c.end) for c in part.contributions]
             for index, part in self.parts.items()
         }
-        size = next(iter(self.parts.values())).size
-        return missing_bytes(held, size, self.needed_parts) == 0
+        return missing_bytes(held, self.part_bytes, self.needed_parts) == 0
 
     def sources(self) -> list[Source]:
         """Return every place that has a part: data fragments before parities, replicas as listed."""
@@ -147,6 +151,20 @@ class Wanted:
         lacking = short_spans(covers.values(), self.parts[part].size, self.needed_parts)
         return subtract(lacking, covers[part])
 
+    def next_spans(self, part: int) -> list[Span]:
+        """Return the free bytes of `part`, those first that are needed most.
+
+        Of a coded chunk these are the positions that the fewest fragments cover: so the fragments lie around a ring,
+        each beginning where another ends, and none runs out of positions to bring.
+        """
+        spans = self.free_spans(part)
+        if not self.coded or not spans:
+            return spans
+        first = shallowest(self.covers().values(), spans)
+        return [(max(a, first), b) for a, b in spans if b > first] + [
+            (a, min(b, first)) for a, b in spans if a < first
+        ]
+
     def covers(self) -> dict[int, list[Span]]:
         """Return, for every part, the bytes held or being read."""
         found: dict[int, list[Span]] = {}
@@ -159,8 +177,7 @@ class Wanted:
     @property
     def free_bytes(self) -> int:
         """Return how many bytes nobody brings yet."""
-        size = next(iter(self.parts.values())).size
-        return missing_bytes(self.covers(), size, self.needed_parts)
+        return missing_bytes(self.covers(), self.part_bytes, self.needed_parts)
 
     def bytes_by_node(self) -> dict[str, int]:
         """Return how many held bytes came from each node, all parts together."""
@@ -209,7 +226,7 @@ class Wanted:
 
         They were not suspected so far; with the same nodes in the same order every round would end like the last.
         """
-        doubtful = sorted(self.bytes_by_node()) if self.suspects else []
+        doubtful = sorted(self.bytes_by_node()) if self.votes else []
         self.excluded.clear()
         self.banned.clear()
         self.clear_suspicions()

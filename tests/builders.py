@@ -21,6 +21,8 @@ from common.messages import (
     WantedChunk,
     WorkerHeartbeat,
 )
+from scheduler.selection import Node
+from scheduler.wanted import WHOLE, Job, Wanted
 
 A = "http://node-a:8081"
 B = "http://node-b:8082"
@@ -116,6 +118,47 @@ def a_score(
         "accepts_ranges": True,
     }
     return NodeScore(node_url=node_url, **(fields | changed))
+
+
+def a_node(node_url: str = A, mbps: float | None = 20.0, **changed: Any) -> Node:
+    """Return a node as the scheduler knows it from the monitor alone."""
+    node = Node(node_url)
+    node.reported = a_score(node_url, mbps, **changed)
+    node.accepts_ranges = node.reported.accepts_ranges
+    return node
+
+
+def a_wanted(spec: ChunkSpec | None = None, **changed: Any) -> Wanted:
+    """Return a chunk as the planner keeps it, due at once."""
+    fields: dict[str, Any] = {
+        "session_id": "s1",
+        "spec": spec or a_chunk(),
+        "deadline_sec": 0.0,
+        "seen_sec": 0.0,
+        "deliver_to": "inproc://buffer",
+    }
+    return Wanted(**(fields | changed))
+
+
+def a_job(chunk: Wanted, node_url: str = A, **changed: Any) -> Job:
+    """Return a range of a chunk, to its end unless told otherwise, entered in the chunk's books."""
+    part = changed.get("part", WHOLE)
+    start = changed.get("start", 0)
+    fields: dict[str, Any] = {
+        "job_id": f"{node_url} {part} {start}",
+        "chunk": chunk,
+        "part": part,
+        "node_url": node_url,
+        "start": start,
+        "end": next(iter(chunk.parts.values())).size,
+        "received_until": start,
+        "begun_sec": 0.0,
+        "progress_sec": 0.0,
+        "silence_sec": 1.0,
+    }
+    job = Job(**(fields | changed))
+    chunk.jobs[job.job_id] = job
+    return job
 
 
 def scores(*nodes: NodeScore) -> NodeScores:

@@ -1,272 +1,256 @@
-"""The planner when bytes are wrong, and what comes after."""
+"""The planner when bytes are wrong: who is suspected, who is convicted, and what comes after."""
 
 from __future__ import annotations
 
-from common.messages import CloseChunk, DiscardRange, FetchRange, RangeOutcome
-from tests.builders import MB, A, B, C, a_beat, a_chunk, a_coded_chunk, a_demand, a_score, replica
+import pytest
+
+from common.messages import ChunkSpec, CloseChunk, DiscardRange, FetchRange
+from common.units import node_of
+from scheduler.commands import Command
+from scheduler.selection import OFFENCES_TO_BAN
+from tests.builders import FIVE_NODES, A, B, C, a_beat, a_chunk, a_coded_chunk, a_demand, a_score
 from tests.planner_rig import PlannerRig, announced, sent, troubles
 
-FAILURES: tuple[RangeOutcome, ...] = (
-    "refused",
-    "silent",
-    "broken",
-    "missing",
-    "unavailable",
-    "short",
-    "malformed",
-)
+SIZE_BYTES = 400_000
 
 
-def a_rig(*nodes: str, seed: int = 1) -> PlannerRig:
+def a_rig(*nodes: str) -> PlannerRig:
     """Return a planner that knows equal nodes."""
-    rig = PlannerRig(seed=seed)
+    rig = PlannerRig()
     rig.know(*(a_score(node) for node in nodes or (A, B, C)))
     return rig
 
 
-def node_of_only(rig: PlannerRig) -> str:
-    (node,) = rig.busy_nodes()
-    return node
+def small(number: int = 0, *nodes: str) -> ChunkSpec:
+    return a_chunk(number, nodes, size_bytes=SIZE_BYTES)
 
 
-# ---------------------------------------------------------------- wrong bytes
+def offences(rig: PlannerRig) -> dict[str, int]:
+    return {node.node_url: node.offences for node in rig.planner.nodes}
+
+
+def discarded(commands: list[Command]) -> list[tuple[int, int]]:
+    return [(d.start_bytes, d.end_bytes) for d in sent(commands, DiscardRange)]
+
+
+def asked(commands: list[Command]) -> set[str]:
+    """Return the nodes that were asked for bytes."""
+    return {node_of(f.replica.url) for f in sent(commands, FetchRange)}
+
+
+# ---------------------------------------------------------------- one contributor
 
 
 def test_the_only_contributor_is_banned_and_its_bytes_are_fetched_again() -> None:
     rig = a_rig(A, B)
-    rig.feed(a_demand(a_chunk(0, [A, B])))
-    liar, fetch = node_of_only(rig), rig.only_fetch()
+    rig.feed(a_demand(small(0, A)))
+    fetch = rig.only_fetch()
     rig.end(fetch)
+    rig.feed(a_demand(small(0, A, B)))
     made = rig.verdict(fetch, corrupt_part=-1)
-    assert [(d.start_bytes, d.end_bytes) for d in sent(made, DiscardRange)] == [(0, 2 * MB)]
-    assert node_of_only(rig) != liar
-    assert rig.only_fetch().start_bytes == 0
+    assert discarded(made) == [(0, SIZE_BYTES)]
+    assert asked(made) == {B}
+    assert rig.spans(small()) == [(0, SIZE_BYTES)]
     assert len(announced(made, "corrupt")) == 1
-    assert rig.planner.nodes.node(liar).offences == 1
+    assert offences(rig) == {A: 1, B: 0}
 
 
 def test_a_node_that_lied_once_still_serves_other_chunks() -> None:
     rig = a_rig(A)
-    rig.feed(a_demand(a_chunk(0, [A]), a_chunk(1, [A])))
-    fetch = rig.only_fetch()
+    rig.feed(a_demand(small(0, A), small(1, A)))
+    fetch = rig.fetches_at(A)[0]
     rig.end(fetch)
     rig.verdict(fetch, corrupt_part=-1)
-    assert rig.chunk_of(rig.fetch(A)) == a_chunk(1).chunk_id
+    assert rig.chunk_of(rig.fetch(A)) == small(1).chunk_id
 
 
 def test_a_second_lie_bans_the_node_for_all_chunks() -> None:
     rig = a_rig(A, B)
-    for number in range(2):
-        rig.feed(a_demand(a_chunk(number, [A])))
-        fetch = rig.only_fetch()
+    for number in range(OFFENCES_TO_BAN):
+        rig.feed(a_demand(small(number, A)))
+        fetch = rig.fetches_at(A)[0]
         rig.end(fetch)
         rig.verdict(fetch, corrupt_part=-1)
-    assert rig.planner.nodes.node(A).banned
-    rig.feed(a_demand(*(a_chunk(n, [A, B]) for n in (2, 3, 4))))
-    assert rig.busy_nodes() == [B]
+    made = rig.feed(a_demand(*(small(n, A, B) for n in (2, 3, 4))))
+    assert asked(made) == {B}
 
 
-def two_contributors(rig: PlannerRig, first_until: int) -> tuple[str, str, FetchRange]:
-    """Let a first node send up to an offset and a second one the rest; return both and the last range."""
-    rig.feed(a_demand(a_chunk(0)))
-    first = node_of_only(rig)
-    rig.end(rig.only_fetch(), "broken", until=first_until)
-    second, fetch = node_of_only(rig), rig.only_fetch()
-    rig.end(fetch)
-    return first, second, fetch
-
-
-def test_the_larger_of_two_contributors_is_suspected_first() -> None:
-    rig = a_rig()
-    first, _, fetch = two_contributors(rig, 1_500_000)
-    made = rig.verdict(fetch, corrupt_part=-1)
-    assert [(d.start_bytes, d.end_bytes) for d in sent(made, DiscardRange)] == [(0, 1_500_000)]
-    assert node_of_only(rig) != first
-    assert rig.planner.nodes.node(first).offences == 0, "not proven yet"
-
-
-def test_who_was_there_both_times_is_suspected_before_a_newcomer() -> None:
-    rig = a_rig()
-    small, large, fetch = two_contributors(rig, 10_000)
-    made = rig.verdict(fetch, corrupt_part=-1)
-    assert [d.start_bytes for d in sent(made, DiscardRange)] == [10_000]
-    while node_of_only(rig) == small:
-        rig.end(rig.only_fetch(), "missing")
-    newcomer, again = node_of_only(rig), rig.only_fetch()
-    rig.end(again)
-    made = rig.verdict(again, corrupt_part=-1)
-    assert [(d.start_bytes, d.end_bytes) for d in sent(made, DiscardRange)] == [(0, 10_000)]
-    assert node_of_only(rig) == newcomer
-    rig.end(rig.only_fetch())
-    rig.verdict(again)
-    offences = {node: rig.planner.nodes.node(node).offences for node in (A, B, C)}
-    assert offences == {small: 1, large: 0, newcomer: 0}
-
-
-def test_a_round_without_a_culprit_starts_the_next_one_from_nothing() -> None:
+def test_a_banned_node_is_asked_when_nobody_else_has_the_chunk() -> None:
     rig = a_rig(A, B)
-    chunk = a_chunk(0, [A, B])
-    rig.feed(a_demand(chunk))
-    rig.end(rig.only_fetch(), "broken", until=10_000)
-    fetch = rig.only_fetch()
-    rig.end(fetch)
-    # The node whose first bytes are still held has broken off before: nobody is left.
-    made = rig.verdict(fetch, corrupt_part=-1)
-    assert len(troubles(made)) == 1
-    rig.pass_time(1)
-    assert rig.only_fetch().start_bytes == 0
-
-
-def test_the_next_round_does_without_those_who_were_not_suspected() -> None:
-    rig = a_rig(A, B)
-    rig.feed(a_demand(a_chunk(0, [A, B])))
-    rig.end(rig.only_fetch(), "broken", until=10_000)
-    large, fetch = node_of_only(rig), rig.only_fetch()
-    small = A if large == B else B
-    rig.end(fetch)
-    rig.verdict(fetch, corrupt_part=-1)
-    rig.pass_time(1)
-    assert node_of_only(rig) == large, "now for the other way round"
-    again = rig.only_fetch()
-    rig.end(again)
-    rig.verdict(again)
-    offences = [rig.planner.nodes.node(node).offences for node in (small, large)]
-    assert offences == [1, 0]
-
-
-def test_a_chunk_that_is_right_without_the_suspect_convicts_it() -> None:
-    rig = a_rig()
-    first, _, fetch = two_contributors(rig, 1_500_000)
-    rig.verdict(fetch, corrupt_part=-1)
-    again = rig.only_fetch()
-    rig.end(again)
-    rig.verdict(again)
-    assert rig.planner.nodes.node(first).offences == 1
-
-
-def test_a_cleared_suspect_is_not_convicted_for_the_other() -> None:
-    rig = a_rig()
-    first, second, fetch = two_contributors(rig, 1_500_000)
-    rig.verdict(fetch, corrupt_part=-1)
-    while node_of_only(rig) != second:
-        # The third node does not have it: all of the chunk comes from the second one.
-        rig.end(rig.only_fetch(), "missing")
-    again = rig.only_fetch()
-    rig.end(again)
-    rig.verdict(again, corrupt_part=-1)
-    while not rig.running:
-        rig.pass_time(0.1)
-        rig.feed(a_demand(a_chunk(0)))
-    while node_of_only(rig) != C:
-        rig.end(rig.only_fetch(), "missing")
-    last = rig.only_fetch()
-    rig.end(last)
-    rig.verdict(last)
-    assert rig.planner.nodes.node(second).offences == 1
-    assert rig.planner.nodes.node(first).offences == 0
-
-
-def test_a_verdict_said_twice_blames_nobody_else() -> None:
-    rig = a_rig()
-    rig.feed(a_demand(a_coded_chunk()))
-    rig.pass_time(0.3)
-    wrong = next(f for f in rig.running.values() if f.part == 0)
-    rig.end(wrong)
-    rig.verdict(wrong, corrupt_part=0)
-    made = rig.verdict(wrong, corrupt_part=0)
-    assert troubles(made) == []
-    assert sorted(f.part for f in rig.running.values())[:2] == [1, 2]
-    assert len(rig.running) == 3
-
-
-def test_a_wrong_fragment_is_replaced_by_another() -> None:
-    rig = a_rig()
-    chunk = a_coded_chunk()
-    rig.feed(a_demand(chunk))
-    rig.pass_time(0.3)
-    wrong = next(f for f in rig.running.values() if f.part == 0)
-    rig.end(wrong)
-    made = rig.verdict(wrong, corrupt_part=0)
-    assert [d.part for d in sent(made, DiscardRange)] == [0]
-    assert next(f.part for f in sent(made, FetchRange)) in (3, 4)
+    rig.planner.nodes.node(A).offences = OFFENCES_TO_BAN
+    made = rig.feed(a_demand(small(0, A)))
+    assert asked(made) == {A}
 
 
 def test_wrong_bytes_everywhere_are_told_as_such_and_tried_again() -> None:
     rig = a_rig(A, B)
-    chunk = a_chunk(0, [A, B])
-    rig.feed(a_demand(chunk))
-    made = []
+    made: list[Command] = []
+    rig.feed(a_demand(small(0, A)))
     for _ in range(2):
         fetch = rig.only_fetch()
         rig.end(fetch)
+        rig.feed(a_demand(small(0, A, B)))
         made += rig.verdict(fetch, corrupt_part=-1)
     assert [t.fault for t in troubles(made)] == ["integrity"]
     rig.pass_time(1.5)
-    assert len(rig.running) == 1
+    assert rig.fetches(small()) != []
 
 
-def test_fragments_that_decode_to_something_else_are_all_forgotten() -> None:
+# ---------------------------------------------------------------- two contributors
+
+
+def two_contributors(rig: PlannerRig, *replacing: str) -> tuple[FetchRange, FetchRange]:
+    """Let A bring three quarters of a chunk and B the rest; then these nodes are known to have it, too."""
+    rig.know(a_score(A, mbps=30), a_score(B, mbps=10), a_score(C, mbps=20))
+    rig.feed(a_demand(small(0, A, B)))
+    large, rest = rig.fetch(A), rig.fetch(B)
+    rig.end(large)
+    rig.end(rest)
+    assert large.end_bytes - large.start_bytes > 2 * (rest.end_bytes - rest.start_bytes)
+    rig.feed(a_demand(small(0, *replacing)))
+    return large, rest
+
+
+def test_the_larger_of_two_contributors_is_suspected_first() -> None:
     rig = a_rig()
-    chunk = a_coded_chunk()
-    rig.feed(a_demand(chunk))
-    rig.pass_time(0.3)
-    for fetch in list(rig.running.values()):
-        rig.end(fetch)
-    made = rig.verdict(fetch, corrupt_part=-1)
-    assert [t.fault for t in troubles(made)] == ["integrity"]
-    assert rig.state_of(chunk).bytes_by_node() == {}
+    large, _ = two_contributors(rig, A, B, C)
+    made = rig.verdict(large, corrupt_part=-1)
+    assert discarded(made) == [(large.start_bytes, large.end_bytes)]
+    assert A not in asked(made)
+    assert asked(made) <= {B, C}
+    assert rig.spans(small())[0][0] == large.start_bytes
+    assert offences(rig) == {A: 0, B: 0, C: 0}, "nothing is proven yet"
 
 
-# ---------------------------------------------------------------- nodes without Range
+def test_a_chunk_that_is_right_without_the_suspect_convicts_it() -> None:
+    rig = a_rig()
+    large, _ = two_contributors(rig, A, C)
+    rig.verdict(large, corrupt_part=-1)
+    made = rig.deliver(small())
+    assert offences(rig) == {A: 1, B: 0, C: 0}
+    assert len(announced(made, "corrupt")) == 1
 
 
-def test_a_node_without_range_is_asked_for_what_is_missing_all_the_same() -> None:
-    rig = PlannerRig()
-    rig.know(a_score(A, accepts_ranges=False))
-    rig.feed(a_demand(a_chunk(0, [A])))
-    assert rig.only_fetch().accepts_ranges is False
-    rig.end(rig.only_fetch(), "broken", until=MB)
+def test_who_was_there_both_times_is_suspected_before_a_newcomer() -> None:
+    rig = a_rig()
+    large, rest = two_contributors(rig, A, C)
+    rig.verdict(large, corrupt_part=-1)
+    again = rig.bring(small())
+    assert node_of(again.replica.url) == C
+    made = rig.verdict(again, corrupt_part=-1)
+    assert discarded(made) == [(rest.start_bytes, rest.end_bytes)]
+    assert asked(made) == {C}
+    rig.deliver(small())
+    assert offences(rig) == {A: 0, B: 1, C: 0}
+
+
+def test_a_cleared_suspect_is_not_convicted_for_the_other() -> None:
+    rig = a_rig()
+    large, _ = two_contributors(rig, A, B)
+    rig.verdict(large, corrupt_part=-1)
+    # Now all of it comes from B, and it is still wrong.
+    again = rig.bring(small())
+    rig.verdict(again, corrupt_part=-1)
+    rig.feed(a_demand(small(0, A, C)))
+    rig.deliver(small())
+    assert offences(rig) == {A: 0, B: 1, C: 0}
+
+
+def test_a_suspect_is_not_asked_for_the_chunk_while_it_is_suspected() -> None:
+    rig = a_rig()
+    large, _ = two_contributors(rig, A, B, C)
+    made = rig.verdict(large, corrupt_part=-1)
+    while rig.fetches(small()):
+        made += rig.end(rig.fetches(small())[0])
+        made += rig.pass_time(0.1)
+    assert A not in asked(made)
+
+
+def nobody_left(rig: PlannerRig) -> list[Command]:
+    """Let A break off early and B bring the rest; the chunk is wrong, B suspected and A has failed already."""
+    rig.feed(a_demand(small(0, A, B)))
+    rig.end(rig.fetch(B))
+    rig.end(rig.fetch(A), "broken", until=10_000)
+    return rig.verdict(rig.bring(small()), corrupt_part=-1)
+
+
+def test_a_round_without_a_culprit_starts_the_next_one_from_nothing() -> None:
+    rig = a_rig(A, B)
+    assert len(troubles(nobody_left(rig))) == 1
     rig.pass_time(1)
-    assert (rig.only_fetch().start_bytes, rig.only_fetch().end_bytes) == (MB, 2 * MB)
+    assert rig.spans(small()) == [(0, SIZE_BYTES)]
 
 
-def test_a_node_without_range_gets_no_small_probe() -> None:
-    rig = PlannerRig()
-    rig.know(a_score(A, accepts_ranges=False))
-    rig.feed(a_demand(a_chunk(0, [A]), due_sec=60, low_water_mark_sec=1))
-    rig.end(rig.only_fetch(), "silent")
-    rig.pass_time(2)
-    assert rig.only_fetch().end_bytes == 2 * MB
+def test_the_next_round_does_without_those_who_were_not_suspected() -> None:
+    rig = a_rig(A, B)
+    nobody_left(rig)
+    made = rig.pass_time(1)
+    assert asked(made) == {B}, "now for the other way round"
+    rig.deliver(small())
+    assert offences(rig) == {A: 1, B: 0}
 
 
-def test_what_the_answer_told_of_range_is_remembered() -> None:
-    rig = PlannerRig()
-    rig.know(a_score(A, accepts_ranges=None))
-    rig.feed(a_demand(a_chunk(0, [A]), a_chunk(1, [A])))
-    rig.end(rig.only_fetch(), range_honoured=False)
-    assert rig.only_fetch().accepts_ranges is False
+# ---------------------------------------------------------------- fragments
 
 
-def test_bytes_before_the_offset_count_against_a_node_without_range() -> None:
-    # Resuming at 1.9 of 2 MB: A would have to send everything again.
-    rig = PlannerRig()
-    rig.know(a_score(A, mbps=20, accepts_ranges=False), a_score(B, mbps=10), a_score(C, mbps=40))
-    rig.feed(a_demand(a_chunk(0)))
-    rig.end(rig.fetch(C), "broken", until=1_900_000)
-    assert rig.busy_nodes() == [B]
+def a_coded_rig() -> PlannerRig:
+    """Return a planner that reads three data fragments, each in one range."""
+    rig = a_rig(*FIVE_NODES)
+    rig.feed(a_demand(a_coded_chunk(), due_sec=60))
+    assert sorted(f.part for f in rig.running.values()) == [0, 1, 2]
+    return rig
 
 
-def test_a_range_of_a_big_file_is_asked_for_by_offset() -> None:
-    place = replica(A, "big-file")
-    rig = a_rig(A)
-    rig.feed(a_demand(a_chunk(0, replicas=(place,))))
-    assert rig.only_fetch().replica == place
+def a_fragment(rig: PlannerRig, part: int) -> FetchRange:
+    return next(f for f in rig.running.values() if f.part == part)
+
+
+def test_a_wrong_fragment_is_replaced_by_another() -> None:
+    rig = a_coded_rig()
+    wrong = a_fragment(rig, 0)
+    rig.end(wrong)
+    made = rig.verdict(wrong, corrupt_part=0)
+    assert [d.part for d in sent(made, DiscardRange)] == [0]
+    assert [f.part for f in sent(made, FetchRange)] in ([3], [4])
+    assert offences(rig)[FIVE_NODES[0]] == 1
+
+
+def test_a_verdict_said_twice_blames_nobody_else() -> None:
+    rig = a_coded_rig()
+    wrong = a_fragment(rig, 0)
+    rig.end(wrong)
+    rig.verdict(wrong, corrupt_part=0)
+    running = dict(rig.running)
+    made = rig.verdict(wrong, corrupt_part=0)
+    assert troubles(made) == []
+    assert rig.running == running
+    assert sum(offences(rig).values()) == 1
+
+
+@pytest.mark.parametrize("liar", range(5))
+def test_fragments_that_decode_to_something_else_are_replaced_until_they_match(liar: int) -> None:
+    rig = a_coded_rig()
+    wrong, verdicts = FIVE_NODES[liar], 0
+    while rig.state_of(a_coded_chunk()).delivered_sec is None:
+        rig.pass_time(0.5)
+        rig.feed(a_demand(a_coded_chunk(), due_sec=60))
+        if not rig.fetches(a_coded_chunk()):
+            continue
+        last = rig.bring(a_coded_chunk())
+        held = rig.state_of(a_coded_chunk()).bytes_by_node()
+        verdicts += 1
+        rig.verdict(last, corrupt_part=-1 if wrong in held else None)
+        assert verdicts < 10, "two fragments are to spare"
+    assert {node for node, count in offences(rig).items() if count} <= {wrong}
+
+
+# ---------------------------------------------------------------- workers
 
 
 def test_a_worker_that_lost_a_home_is_asked_to_close_it() -> None:
     rig = a_rig()
     rig.feed(a_demand(a_chunk()))
-    fetch = rig.only_fetch()
+    fetch = rig.fetch(A)
     rig.feed(a_demand())
     made = rig.feed(a_beat(leases=[fetch.lease_id]))
     assert [c.lease_id for c in sent(made, CloseChunk)] == [fetch.lease_id]

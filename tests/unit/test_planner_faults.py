@@ -1,12 +1,18 @@
-"""The planner when things fail: failover, breakers, back-off, wrong bytes."""
+"""The planner when things fail: failover, silence, breakers, back-off."""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 
 from common.messages import CloseChunk, FetchRange, RangeOutcome
-from scheduler.planner import RETRY_BASE_SEC, RETRY_JITTER_RATIO, RETRY_MAX_SEC
-from tests.builders import MB, A, B, C, a_chunk, a_coded_chunk, a_demand, a_score
+from common.units import node_of
+from scheduler.assignment import PROBE_BYTES
+from scheduler.commands import Command
+from scheduler.dealing import RETRY_BASE_SEC, RETRY_JITTER_RATIO, RETRY_MAX_SEC
+from scheduler.selection import OPEN_BASE_SEC, OPEN_JITTER_RATIO
+from tests.builders import FIVE_NODES, MB, A, B, C, a_chunk, a_coded_chunk, a_demand, a_score
 from tests.planner_rig import PlannerRig, announced, sent, troubles
 
 FAILURES: tuple[RangeOutcome, ...] = (
@@ -27,26 +33,55 @@ def a_rig(*nodes: str, seed: int = 1) -> PlannerRig:
     return rig
 
 
-def node_of_only(rig: PlannerRig) -> str:
-    (node,) = rig.busy_nodes()
-    return node
+def fail_all(rig: PlannerRig, outcome: RangeOutcome, detail: str = "") -> list[Command]:
+    """Let every range fail until none is left."""
+    made: list[Command] = []
+    while rig.running:
+        made += rig.end(next(iter(rig.running.values())), outcome, detail=detail)
+    return made
 
 
 # ---------------------------------------------------------------- failover
 
 
 @pytest.mark.parametrize("outcome", FAILURES)
-def test_the_next_replica_goes_on_at_the_offset_at_once(outcome: RangeOutcome) -> None:
-    rig = a_rig()
-    rig.feed(a_demand(a_chunk()))
-    failed = rig.only_fetch()
-    first = node_of_only(rig)
-    made = rig.end(failed, outcome, until=700_000)
+def test_an_idle_node_goes_on_at_the_offset_at_once(outcome: RangeOutcome) -> None:
+    rig = a_rig(A, B)
+    rig.feed(a_demand(a_chunk(0, [A, B], size_bytes=400_000)))
+    failed = rig.fetch(A)
+    rig.end(rig.fetch(B))
+    until = failed.start_bytes + 70_000
+    made = rig.end(failed, outcome, until=until)
     (again,) = sent(made, FetchRange)
-    assert node_of_only(rig) != first
-    assert (again.start_bytes, again.end_bytes) == (700_000, 2 * MB)
+    assert rig.busy_nodes() == [B]
+    assert (again.start_bytes, again.end_bytes) == (until, failed.end_bytes)
     assert again.lease_id == failed.lease_id, "the bytes stay where they are"
     assert len(announced(made, "failover")) == 1
+
+
+@pytest.mark.parametrize("outcome", FAILURES)
+def test_a_node_that_failed_is_not_asked_for_the_chunk_again(outcome: RangeOutcome) -> None:
+    rig = a_rig(A, B)
+    rig.prove(A, B)
+    chunk = a_chunk(0, [A, B], size_bytes=5 * MB)
+    rig.feed(a_demand(chunk))
+    failed = rig.fetches_at(A)[0]
+    made = rig.end(failed, outcome, until=failed.start_bytes + 70_000)
+    while rig.fetches(chunk):
+        made += rig.end(rig.fetches(chunk)[0])
+    asked = [node_of(f.replica.url) for f in sent(made, FetchRange)]
+    assert set(asked) == {B}
+    assert rig.state_of(chunk).complete
+
+
+def test_bytes_of_a_failed_range_go_to_the_first_node_that_is_free() -> None:
+    rig = a_rig(A, B, C)
+    rig.feed(a_demand(a_chunk(size_bytes=600_000), a_chunk(1, size_bytes=600_000)))
+    failed = rig.fetch(A)
+    rig.end(failed, "broken", until=failed.start_bytes + 50_000)
+    made = rig.end(rig.fetch(C))
+    (again,) = sent(made, FetchRange)
+    assert (again.start_bytes, again.end_bytes) == (failed.start_bytes + 50_000, failed.end_bytes)
 
 
 def test_a_404_says_nothing_against_the_node() -> None:
@@ -60,11 +95,75 @@ def test_a_404_says_nothing_against_the_node() -> None:
 def test_a_late_report_of_a_failure_does_not_count_twice() -> None:
     rig = a_rig()
     rig.feed(a_demand(a_chunk()))
-    failed = rig.only_fetch()
+    failed = rig.fetch(A)
     rig.end(failed, "silent")
     before = list(rig.running)
-    rig.end(failed, "silent")
+    made = rig.end(failed, "silent")
     assert list(rig.running) == before
+    assert made == []
+
+
+# ---------------------------------------------------------------- silence
+
+
+def unanswered(rig: PlannerRig, fetch: FetchRange) -> list[Command]:
+    """Report the end of a range that was taken over before its first byte."""
+    return rig.end(fetch, "complete", first_byte_sec=None, duration_sec=0.1, range_honoured=None)
+
+
+def test_other_quiet_ranges_of_a_silent_node_need_not_wait_for_their_own_silence() -> None:
+    rig = a_rig(A, B)
+    rig.feed(a_demand(a_chunk(0, [A])))
+    rig.feed(a_demand(a_chunk(1, [A, B], size_bytes=400_000), session_id="s2"))
+    rig.end(rig.fetch(B))
+    assert rig.running.keys() == {rig.fetch(A).job_id}
+    rig.prove(B)
+    silent = rig.fetch(A)
+    rig.pass_time(0.6)
+    made = rig.end(silent, "silent")
+    assert len(announced(made, "suspended")) == 1
+    assert rig.fetches_at(A) == []
+
+
+def test_a_silent_node_is_suspended_though_its_ranges_are_taken_over_before() -> None:
+    rig = a_rig(A, B)
+    rig.prove(A, B)
+    chunks = [a_chunk(n, [A, B], size_bytes=MB) for n in range(4)]
+    rig.feed(a_demand(*chunks))
+    patience_sec = rig.planner.nodes.node(A).silence_sec()
+    began_sec = rig.now_sec
+    made: list[Command] = []
+    while not announced(made, "suspended"):
+        made += rig.pass_time(0.05)
+        for fetch in list(rig.running.values()):
+            if node_of(fetch.replica.url) == B:
+                made += rig.end(fetch)
+            elif fetch.end_bytes == fetch.start_bytes:
+                made += unanswered(rig, fetch)
+        assert rig.now_sec - began_sec < patience_sec + 0.3, "silence counts over its requests"
+    rig.pass_time(0.3)
+    assert rig.fetches_at(A) == []
+
+
+def test_a_range_that_brought_nothing_does_not_close_a_breaker() -> None:
+    rig = a_rig(A, B)
+    rig.prove(A, B)
+    rig.feed(a_demand(a_chunk(0, [A, B], size_bytes=200_000)))
+    rig.end(rig.fetch(A), "silent")
+    rig.deliver(a_chunk(0))
+    rig.pass_time(1.5)
+    rig.feed(a_demand(a_chunk(1, [A, B], size_bytes=2 * MB)))
+    probe = rig.fetch(A)
+    made: list[Command] = []
+    rig.end(rig.fetches_at(B)[0])
+    while rig.running[probe.job_id].end_bytes > probe.start_bytes:
+        made += rig.pass_time(0.05)
+        for fetch in rig.fetches_at(B):
+            made += rig.end(fetch)
+        assert probe.job_id in rig.running
+    made += unanswered(rig, probe)
+    assert announced(made, "recovered") == []
+    assert rig.planner.nodes.node(A).breaker.state(rig.now_sec) != "closed"
 
 
 # ---------------------------------------------------------------- breaker
@@ -91,31 +190,58 @@ def test_a_node_that_breaks_off_is_left_alone_after_the_third_time() -> None:
     assert states == ["closed", "closed", "open"]
 
 
-def test_a_suspended_node_proves_itself_with_a_small_range_first() -> None:
+@pytest.mark.parametrize("due_sec", [0.0, 60.0])
+def test_a_suspended_node_proves_itself_with_a_small_range_first(due_sec: float) -> None:
     rig = a_rig(A, B)
-    rig.feed(a_demand(a_chunk(0, [A, B]), due_sec=60, low_water_mark_sec=1))
-    rig.end(rig.only_fetch(), "silent")
-    suspended = next(n.node_url for n in rig.planner.nodes if n.breaker.open_until_sec)
-    other = node_of_only(rig)
-    rig.end(rig.only_fetch())
-    rig.pass_time(2)
-    made = rig.feed(a_demand(a_chunk(1, [suspended]), due_sec=60, low_water_mark_sec=1))
-    (probe,) = sent(made, FetchRange)
-    assert probe.end_bytes - probe.start_bytes == 64 * 1024
+    rig.prove(A, B)
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=200_000)))
+    rig.end(rig.fetch(A), "silent")
+    rig.pass_time(OPEN_BASE_SEC * (1 + OPEN_JITTER_RATIO) + 0.1)
+    rig.feed(a_demand(a_chunk(1, [A], size_bytes=5 * MB), due_sec=due_sec))
+    probe = rig.only_fetch()
+    assert probe.end_bytes - probe.start_bytes == PROBE_BYTES
+    rig.pass_time(0.02)
+    rig.head(probe)
+    rig.progress(probe, PROBE_BYTES - 10)
+    assert list(rig.running) == [probe.job_id], "nothing more until it has ended well"
     made = rig.end(probe)
     assert len(announced(made, "recovered")) == 1
-    assert rig.fetch(suspended).end_bytes == 2 * MB
-    assert other != suspended
+    next_range = rig.fetches_at(A)[0]
+    assert next_range.end_bytes - next_range.start_bytes > PROBE_BYTES
+
+
+def test_a_probe_that_fails_suspends_for_longer() -> None:
+    rig = a_rig(A, B)
+    breaker = rig.planner.nodes.node(A).breaker
+    lengths = []
+    for number in range(3):
+        rig.feed(a_demand(a_chunk(number, [A])))
+        while not rig.running:
+            rig.pass_time(0.05)
+        rig.end(rig.only_fetch(), "silent")
+        lengths.append((breaker.open_until_sec or 0.0) - rig.now_sec)
+        rig.pass_time(lengths[-1] + 0.01)
+        rig.feed(a_demand())
+    for shorter, longer in itertools.pairwise(lengths):
+        assert longer > shorter
+
+
+def test_a_good_ping_does_not_end_a_suspension() -> None:
+    rig = a_rig(A, B)
+    rig.feed(a_demand(a_chunk(0, [A])))
+    rig.end(rig.only_fetch(), "silent")
+    rig.know(a_score(A), a_score(B))
+    rig.feed(a_demand(a_chunk(1, [A, B])))
+    assert rig.busy_nodes() == [B]
 
 
 def test_retry_after_of_a_node_is_respected() -> None:
     rig = a_rig(A, B)
     rig.feed(a_demand(a_chunk(0, [A, B])))
-    first = node_of_only(rig)
-    rig.end(rig.only_fetch(), "unavailable", retry_after_sec=20.0)
-    breaker = rig.planner.nodes.node(first).breaker
-    assert breaker.state(rig.now_sec + 19.9) == "open"
-    assert breaker.state(rig.now_sec + 20.1) == "half_open"
+    rig.end(rig.fetch(A), "unavailable", retry_after_sec=15.0)
+    breaker = rig.planner.nodes.node(A).breaker
+    assert breaker.state(rig.now_sec + 14.9) == "open"
+    assert breaker.state(rig.now_sec + 15.1) == "half_open"
 
 
 def test_the_last_node_is_used_even_while_it_is_suspended() -> None:
@@ -124,6 +250,19 @@ def test_the_last_node_is_used_even_while_it_is_suspended() -> None:
     rig.end(rig.only_fetch(), "silent")
     rig.feed(a_demand(a_chunk(0, [A]), a_chunk(1, [A])))
     assert rig.busy_nodes() == [A]
+
+
+@pytest.mark.parametrize(("lost", "asked"), [(2, 2), (3, 4)])
+def test_suspensions_do_not_count_when_fewer_than_half_of_the_nodes_are_left(
+    lost: int, asked: int
+) -> None:
+    nodes = FIVE_NODES[:4]
+    rig = a_rig(*nodes)
+    rig.feed(a_demand(a_chunk(0, nodes)))
+    for node in nodes[:lost]:
+        rig.end(rig.fetch(node), "silent")
+    rig.feed(a_demand(a_chunk(1, nodes, size_bytes=2 * MB)))
+    assert len(set(rig.busy_nodes())) == asked
 
 
 # ---------------------------------------------------------------- all replicas failed
@@ -135,10 +274,8 @@ def test_the_buffer_is_told_and_all_replicas_are_tried_again_with_growing_waits(
     told, waits = [], []
     for _ in range(6):
         rig.feed(a_demand(chunk))
-        while rig.running:
-            rig.end(rig.only_fetch(), "missing", detail="answered 404")
-        told += troubles(rig.commands)
-        rig.commands.clear()
+        assert set(rig.busy_nodes()) == {A, B}
+        told += troubles(fail_all(rig, "missing", "answered 404"))
         began_sec = rig.now_sec
         while not rig.running:
             rig.pass_time(0.05)
@@ -152,13 +289,22 @@ def test_the_buffer_is_told_and_all_replicas_are_tried_again_with_growing_waits(
         assert wait_sec <= nominal_sec * (1 + RETRY_JITTER_RATIO) + 0.1
 
 
+def test_a_chunk_is_not_given_up_while_one_of_its_nodes_still_sends() -> None:
+    rig = a_rig(A, B)
+    rig.feed(a_demand(a_chunk(0, [A, B])))
+    made = rig.end(rig.fetch(A), "missing")
+    assert troubles(made) == []
+    made = rig.end(rig.fetch(B), "missing")
+    assert [t.fault for t in troubles(made)] == ["missing"]
+
+
 def test_fresh_replicas_end_the_wait() -> None:
     rig = a_rig(A, B)
     rig.feed(a_demand(a_chunk(0, [A])))
     rig.end(rig.only_fetch(), "missing")
     assert rig.running == {}
     rig.feed(a_demand(a_chunk(0, [A, B])))
-    assert len(rig.running) == 1
+    assert B in rig.busy_nodes()
 
 
 def test_a_chunk_without_any_replica_is_reported_as_missing() -> None:
@@ -188,14 +334,11 @@ def test_a_chunk_that_waits_keeps_the_bytes_it_has() -> None:
     rig.feed(a_demand(a_chunk(0, [A])))
     rig.end(rig.only_fetch(), "broken", until=MB)
     rig.pass_time(2)
-    assert rig.only_fetch().start_bytes == MB
+    assert rig.spans(a_chunk(0))[0][0] == MB
 
 
 def test_too_few_fragments_are_reported() -> None:
     rig = a_rig()
     rig.feed(a_demand(a_coded_chunk()))
-    rig.pass_time(0.3)
-    made = []
-    while rig.running:
-        made += rig.end(next(iter(rig.running.values())), "missing")
+    made = fail_all(rig, "missing")
     assert [t.fault for t in troubles(made)] == ["missing"]

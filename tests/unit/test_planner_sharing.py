@@ -1,0 +1,346 @@
+"""How an urgent chunk is shared out: equal finish, sizes of ranges, requests ahead of time; and the relaxed mode."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from common.messages import CancelRange, FetchRange, ResizeRange
+from common.units import node_of, transfer_sec
+from scheduler.assignment import (
+    MAX_RANGE_BYTES,
+    MIN_RANGE_BYTES,
+    MIN_SHARE_BYTES,
+    RANGE_ROUND_TRIPS,
+    RANGE_SEC,
+)
+from scheduler.timing import AHEAD_SEC, COMMAND_SEC, QUIET_SEC
+from tests.builders import MB, A, B, C, a_chunk, a_coded_chunk, a_demand, a_score
+from tests.planner_rig import PlannerRig, sent
+
+# More than any share limits.
+LONG = 50 * MB
+RTT_SEC = 0.02
+
+
+def a_rig(*nodes: str, mbps: float = 20.0, latency_ms: float = RTT_SEC * 1000) -> PlannerRig:
+    """Return a planner that has had bytes of equal nodes."""
+    rig = PlannerRig()
+    rig.know(*(a_score(node, mbps=mbps, latency_ms=latency_ms) for node in nodes))
+    rig.prove(*nodes, mbps=mbps)
+    return rig
+
+
+def finish_sec(fetch: FetchRange, mbps: float, rtt_sec: float) -> float:
+    """Return when the only range of a node will be over."""
+    return rtt_sec + transfer_sec(fetch.end_bytes - fetch.start_bytes, mbps)
+
+
+def length(fetch: FetchRange) -> int:
+    return fetch.end_bytes - fetch.start_bytes
+
+
+# ---------------------------------------------------------------- equal finish
+
+
+def test_all_nodes_of_an_urgent_chunk_end_together() -> None:
+    links = {A: (20.0, 0.02), B: (10.0, 0.08), C: (5.0, 0.005)}
+    rig = PlannerRig()
+    rig.know(*(a_score(n, mbps=r, latency_ms=rtt * 1000) for n, (r, rtt) in links.items()))
+    rig.feed(a_demand(a_chunk(size_bytes=1_500_000)))
+    ends = [finish_sec(rig.fetch(node), *link) for node, link in links.items()]
+    assert max(ends) - min(ends) < 0.02
+    assert sum(length(f) for f in rig.running.values()) == 1_500_000
+
+
+@settings(derandomize=True, max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([2.0, 5.0, 10.0, 25.0]), st.sampled_from([0.005, 0.03, 0.1])),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_every_byte_of_a_chunk_is_given_out_once_and_no_node_ends_late(
+    links: list[tuple[float, float]],
+) -> None:
+    nodes = [f"http://node-{i}:80" for i in range(len(links))]
+    rig = PlannerRig()
+    rig.know(
+        *(
+            a_score(node, mbps=rate, latency_ms=rtt * 1000)
+            for node, (rate, rtt) in zip(nodes, links, strict=True)
+        )
+    )
+    chunk = a_chunk(0, nodes, size_bytes=MB)
+    rig.feed(a_demand(chunk))
+    spans = rig.spans(chunk)
+    assert [spans[0][0], *(end for _, end in spans)] == [*(start for start, _ in spans), MB]
+    # The fluid optimum, with everybody there from the nearest node's first byte on.
+    ideal_sec = min(rtt for _, rtt in links) + transfer_sec(MB, sum(rate for rate, _ in links))
+    for node, link in zip(nodes, links, strict=True):
+        for fetch in rig.fetches_at(node):
+            small_sec = finish_sec(fetch, *link) if length(fetch) > 2 * MIN_SHARE_BYTES else 0.0
+            assert small_sec < ideal_sec + max(rtt for _, rtt in links) + 0.05
+
+
+def test_a_node_too_far_to_help_is_left_out() -> None:
+    rig = PlannerRig()
+    rig.know(a_score(A, latency_ms=20), a_score(B, latency_ms=20), a_score(C, latency_ms=900))
+    rig.prove(A, B, C)
+    rig.feed(a_demand(a_chunk()))
+    assert sorted(rig.busy_nodes()) == [A, B], "two ends in 0.4 s, the third would begin in 0.9 s"
+
+
+def test_a_busy_node_is_given_less_of_the_next_chunk_than_an_idle_one() -> None:
+    rig = a_rig(A, B)
+    rig.feed(a_demand(a_chunk(8, [A], size_bytes=200_000)))
+    # 80 ms of the first chunk are left at A.
+    rig.now_sec += 0.025
+    rig.head(rig.fetch(A))
+    rig.feed(a_demand(a_chunk(9, [A, B], size_bytes=300_000), session_id="s2"))
+    assert rig.spans(a_chunk(9)) != [(0, 300_000)] or node_of(rig.fetch(B).replica.url) == B
+    assert length(rig.fetch(B)) > 150_000
+
+
+@pytest.mark.parametrize("size_bytes", [1, 2, 3, 1000])
+def test_the_smallest_chunk_is_read_by_somebody(size_bytes: int) -> None:
+    rig = a_rig(A, B, C)
+    rig.feed(a_demand(a_chunk(size_bytes=size_bytes)))
+    assert rig.spans(a_chunk()) == [(0, size_bytes)]
+
+
+def test_nothing_is_split_below_the_smallest_share() -> None:
+    rig = a_rig(A, B, C)
+    rig.feed(a_demand(a_chunk(size_bytes=MIN_SHARE_BYTES + 100)))
+    assert len(rig.running) == 1
+
+
+# ---------------------------------------------------------------- how much at once
+
+
+@pytest.mark.parametrize(
+    ("mbps", "rtt_sec"), [(10.0, 0.02), (20.0, 0.02), (20.0, 0.15), (1.0, 0.02), (400.0, 0.02)]
+)
+def test_a_range_lasts_a_fifth_of_a_second_or_two_round_trips(mbps: float, rtt_sec: float) -> None:
+    rig = a_rig(A, mbps=mbps, latency_ms=rtt_sec * 1000)
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=LONG)))
+    size = mbps * 1e6 / 8 * max(RANGE_SEC, RANGE_ROUND_TRIPS * rtt_sec)
+    bounded = min(MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, size))
+    assert length(rig.only_fetch()) == pytest.approx(bounded, rel=0.02)
+
+
+def test_a_first_range_is_the_nodes_own_part_of_the_chunk_and_no_small_trial() -> None:
+    rig = PlannerRig()
+    rig.know(*(a_score(node, mbps=None) for node in (A, B, C)))
+    rig.feed(a_demand(a_chunk(size_bytes=900_000)))
+    assert [length(f) for f in rig.running.values()] == [300_000] * 3
+
+
+def test_a_first_range_is_never_longer_than_a_mebibyte() -> None:
+    rig = PlannerRig()
+    rig.know()
+    rig.feed(a_demand(a_chunk(size_bytes=LONG)))
+    assert {length(f) for f in rig.running.values()} == {MAX_RANGE_BYTES}
+
+
+def test_the_share_bounds_the_range() -> None:
+    rig = a_rig(A, B)
+    rig.feed(a_demand(a_chunk(0, [A, B], size_bytes=300_000)))
+    assert [length(f) for f in rig.running.values()] == pytest.approx([150_000] * 2, rel=0.1)
+
+
+def test_ranges_of_later_chunks_are_short_while_the_first_is_due() -> None:
+    chunks = [a_chunk(0, [A], size_bytes=LONG), a_chunk(1, [B], size_bytes=LONG)]
+    sizes = []
+    for due_sec in (0.0, 2.0):
+        rig = a_rig(A, B, mbps=40.0, latency_ms=50)
+        rig.feed(a_demand(*chunks, due_sec=due_sec))
+        sizes.append(length(rig.fetch(B)))
+    assert sizes == pytest.approx([40e6 / 8 * 0.05, 40e6 / 8 * RANGE_SEC], rel=0.02)
+
+
+# ---------------------------------------------------------------- just in time
+
+
+def run_down(rig: PlannerRig, left_sec: float, mbps: float = 20.0) -> FetchRange:
+    """Let the only range run until this much is left of it; return it as it was then."""
+    fetch = rig.only_fetch()
+    rig.now_sec += RTT_SEC + COMMAND_SEC
+    rig.head(fetch)
+    per_sec = mbps * 1e6 / 8
+    whole_sec = length(fetch) / per_sec
+    done_sec = 0.0
+    while done_sec < whole_sec - left_sec - 1e-9:
+        step_sec = min(0.1, whole_sec - left_sec - done_sec)
+        done_sec += step_sec
+        rig.now_sec += step_sec
+        rig.progress(fetch, fetch.start_bytes + round(per_sec * done_sec))
+    return fetch
+
+
+def test_the_next_range_is_asked_for_just_before_the_running_one_ends() -> None:
+    rig = a_rig(A)
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=LONG)))
+    ahead_sec = RTT_SEC + COMMAND_SEC + AHEAD_SEC
+    first = run_down(rig, ahead_sec + 0.03)
+    assert list(rig.running) == [first.job_id], "too early: it would take half the link"
+    rig.now_sec += 0.04
+    rig.progress(first, first.end_bytes - round((ahead_sec - 0.01) * 20e6 / 8))
+    _, second = rig.fetches_at(A)
+    assert second.start_bytes == first.end_bytes
+
+
+def test_the_next_range_leaves_between_two_reports_when_its_time_has_come() -> None:
+    rig = a_rig(A)
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=LONG)))
+    run_down(rig, 0.1)
+    assert len(rig.running) == 1
+    rig.pass_time(0.08)
+    assert len(rig.running) == 2, "without a report it counts what must have come by now"
+
+
+def test_a_node_never_has_three_ranges() -> None:
+    rig = a_rig(A)
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=LONG)))
+    first = run_down(rig, 0.01)
+    assert len(rig.running) == 2
+    rig.progress(first, first.end_bytes - 1)
+    rig.pass_time(0.1)
+    assert len(rig.running) == 2
+
+
+def test_an_unmeasured_node_is_asked_for_one_range_at_a_time() -> None:
+    rig = PlannerRig()
+    rig.know(a_score(A))
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=LONG)))
+    fetch = rig.only_fetch()
+    rig.pass_time(RTT_SEC)
+    rig.head(fetch)
+    assert list(rig.running) == [fetch.job_id]
+
+
+def test_a_short_range_is_followed_at_once_so_that_a_long_way_is_not_idle() -> None:
+    rig = a_rig(A, mbps=100.0, latency_ms=200)
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=100_000), a_chunk(1, [A], size_bytes=LONG)))
+    assert transfer_sec(100_000, 100.0) < AHEAD_SEC
+    assert [rig.chunk_of(f)[-1] for f in rig.fetches_at(A)] == ["0", "1"]
+
+
+def test_two_requests_that_reach_a_node_in_swapped_order_do_no_harm() -> None:
+    rig = a_rig(A, B, mbps=100.0)
+    chunk = a_chunk(0, [A], size_bytes=MB)
+    rig.feed(a_demand(a_chunk(8, [A], size_bytes=100_000), chunk))
+    first, second = rig.fetches_at(A)
+    rig.commands.clear()
+    rig.pass_time(RTT_SEC)
+    # Travelling on two connections, the later one is answered first, and to its end.
+    rig.head(second)
+    rig.pass_time(0.02)
+    rig.progress(second, second.start_bytes + 150_000)
+    rig.pass_time(0.02)
+    assert (sent(rig.commands, CancelRange), sent(rig.commands, ResizeRange)) == ([], [])
+    rig.end(second)
+    rig.head(first)
+    rig.end(first)
+    rig.deliver(chunk)
+    rig.verdict(first)
+    account = next(a for a in rig.planner.accounts.all if a.session_id == "s1")
+    assert account.received_bytes == account.needed_bytes == MB + 100_000
+    assert rig.planner.nodes.node(A).breaker.state(rig.now_sec) == "closed"
+
+
+def test_a_quiet_node_gets_no_further_work() -> None:
+    rig = a_rig(A)
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=LONG)))
+    fetch = run_down(rig, 0.06)
+    # Were it not quiet, its next range would be due now.
+    rig.now_sec += QUIET_SEC + 0.01
+    rig.planner.handle(a_demand(a_chunk(0, [A], size_bytes=LONG)), rig.now_sec)
+    assert list(rig.running) == [fetch.job_id]
+
+
+def test_the_rate_of_a_node_with_two_ranges_is_that_of_both_together() -> None:
+    rig = a_rig(A)
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=LONG)))
+    first = run_down(rig, 0.04)
+    _, second = rig.fetches_at(A)
+    # They overlap, and share the link: half of it each.
+    left = first.end_bytes - round(0.04 * 20e6 / 8)
+    came = 0
+    for _ in range(8):
+        rig.now_sec += 0.01
+        came += round(0.005 * 20e6 / 8)
+        rig.progress(first, left + came)
+        rig.progress(second, second.start_bytes + came, range_honoured=True)
+    assert rig.planner.nodes.node(A).rate_mbps == pytest.approx(20.0, rel=0.15)
+
+
+# ---------------------------------------------------------------- relaxed mode
+
+
+def test_with_time_to_spare_one_node_reads_a_chunk_in_long_ranges() -> None:
+    rig = a_rig(A, B, C)
+    rig.feed(a_demand(a_chunk(size_bytes=LONG), due_sec=60))
+    assert length(rig.only_fetch()) == MAX_RANGE_BYTES
+
+
+def test_with_time_to_spare_each_node_has_a_chunk_of_its_own() -> None:
+    rig = a_rig(A, B, C)
+    chunks = [a_chunk(n, size_bytes=LONG) for n in range(4)]
+    rig.feed(a_demand(*chunks, due_sec=60))
+    assert sorted(rig.busy_nodes()) == [A, B, C]
+    assert len(rig.chunks_read()) == 3
+
+
+def test_a_node_stays_with_its_chunk() -> None:
+    rig = a_rig(A, B)
+    chunks = [a_chunk(n, [A, B], size_bytes=3 * MB) for n in range(2)]
+    rig.feed(a_demand(*chunks, due_sec=60))
+    home = {rig.chunk_of(f): node_of(f.replica.url) for f in rig.running.values()}
+    assert set(home.values()) == {A, B}
+    for _ in range(2):
+        for fetch in list(rig.running.values()):
+            rig.end(fetch)
+    assert {rig.chunk_of(f): node_of(f.replica.url) for f in rig.running.values()} == home
+
+
+def test_with_time_to_spare_a_slow_range_is_left_alone() -> None:
+    rig = a_rig(A, B)
+    rig.feed(a_demand(a_chunk(0, [A, B], size_bytes=500_000), due_sec=60))
+    fetch = rig.only_fetch()
+    for step in range(1, 10):
+        rig.now_sec += 0.1
+        rig.progress(fetch, 3000 * step)
+    assert list(rig.running) == [fetch.job_id]
+    assert rig.running[fetch.job_id] == fetch
+
+
+def test_a_chunk_that_becomes_urgent_is_shared_by_all() -> None:
+    rig = a_rig(A, B, C)
+    chunk = a_chunk(size_bytes=LONG)
+    rig.feed(a_demand(chunk, due_sec=15.5))
+    assert len(rig.running) == 1
+    fetch = rig.only_fetch()
+    for step in range(1, 7):
+        rig.pass_time(0.1)
+        rig.progress(fetch, 50_000 * step)
+    assert sorted(set(rig.busy_nodes())) == [A, B, C]
+
+
+def test_three_data_fragments_are_read_and_no_parity_when_there_is_time() -> None:
+    rig = PlannerRig()
+    rig.feed(a_demand(a_coded_chunk(), due_sec=60))
+    assert sorted(f.part for f in rig.running.values()) == [0, 1, 2]
+
+
+def test_no_byte_is_read_twice_in_either_mode() -> None:
+    for due_sec in (0.0, 60.0):
+        rig = a_rig(A, B, C)
+        chunks = [a_chunk(n, size_bytes=3 * MB) for n in range(3)]
+        rig.feed(a_demand(*chunks, due_sec=due_sec))
+        for chunk in chunks:
+            rig.deliver(chunk)
+        (account,) = (a for a in rig.planner.accounts.all if a.session_id == "s1")
+        assert account.received_bytes == account.needed_bytes == 9 * MB
+    assert sent(rig.commands, FetchRange)

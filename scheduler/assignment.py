@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from scheduler.bytemap import Span, subtract
+from scheduler.lanes import lanes
 from scheduler.selection import Node, NodeBook
 from scheduler.timing import first_byte_sec
 from scheduler.wanted import DATA_FRAGMENTS, Source, Wanted
@@ -41,6 +42,8 @@ class Choice:
     source: Source
     start: int
     end: int
+    # How many ranges the node sends at a time, this one among them.
+    lanes: int = 1
 
 
 # ---------------------------------------------------------------- who may serve
@@ -121,6 +124,9 @@ def next_range(
         trial = node.doubtful(now_sec) if urgent else node.on_probation(now_sec)
         if trial and node.accepts_ranges is not False:
             return Choice(source, start, min(end, start + PROBE_BYTES))
+        count = lanes(node) if leading and urgent else 1
+        if _begun_by_a_body(source, sources, nodes):
+            count = 1
         size = _size(
             node,
             chunk,
@@ -135,11 +141,14 @@ def next_range(
             size = _body_size((start, end), node, sources, nodes, urgent=urgent)
         if size <= 0:
             continue
+        if count > 1:
+            # What is left of its share goes to the lanes that are left.
+            size = max(MIN_SHARE_BYTES, math.ceil(size / max(1, count - node.active)))
         if end - start - size < _least_share(node):
             size = end - start
         if node.accepts_ranges is not False and _begun_by_a_body(source, sources, nodes):
-            return Choice(source, end - size, end)
-        return Choice(source, start, start + size)
+            return Choice(source, end - size, end, count)
+        return Choice(source, start, start + size, count)
     return None
 
 

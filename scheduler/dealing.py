@@ -10,20 +10,21 @@ the others at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from common.messages import ChunkTrouble, CloseChunk, Policy
 from scheduler import assignment, bodies, theft, timing
 from scheduler.active import Active, ActiveBook, urgency
 from scheduler.assignment import Choice
 from scheduler.commands import Command, TellBuffer
+from scheduler.lanes import MAX_LANES, busy_sec, lanes, share_a_link
 from scheduler.schedule import Schedule
 from scheduler.score_policy import whole_part
 from scheduler.selection import Node
 from scheduler.wanted import Job, Source, Wanted
 
-# Each round of dealing gives each node one range; two per node is the most there is to give.
-MAX_ROUNDS = 4
+# Each round of dealing gives each node one range: to fill its lanes, and one ahead.
+MAX_ROUNDS = MAX_LANES + 1
 RETRY_BASE_SEC = 0.5
 RETRY_MAX_SEC = 8.0
 RETRIES_BEFORE_DUE = 4
@@ -175,12 +176,11 @@ class Dealer:
                     break
 
     def _busy_sec(self, node: Node, now_sec: float) -> float:
-        busy_sec = self._busy.get(node.node_url)
-        if busy_sec is None:
+        known_sec = self._busy.get(node.node_url)
+        if known_sec is None:
             jobs = self._schedule.jobs_at(node.node_url)
-            busy_sec = max([timing.remaining_sec(j, node, now_sec) for j in jobs], default=0.0)
-            self._busy[node.node_url] = busy_sec
-        return busy_sec
+            known_sec = self._busy[node.node_url] = busy_sec(jobs, node, now_sec)
+        return known_sec
 
     def _busy_by_node(self, sources: list[Source], now_sec: float) -> dict[str, float]:
         nodes = self._schedule.nodes
@@ -208,12 +208,39 @@ class Dealer:
     def _has_room(self, node: Node, now_sec: float) -> bool:
         if node.active == 0:
             return True
-        if node.active > 1 or not node.measured or node.doubtful(now_sec):
+        if node.doubtful(now_sec):
             return False
-        if self._busy_sec(node, now_sec) >= timing.ahead_sec(node):
+        most = lanes(node)
+        jobs = self._schedule.jobs_at(node.node_url)
+        if node.active >= most and (
+            not self._ends_soon(node, now_sec) or self._asked_ahead(node, jobs, most)
+        ):
             return False
-        (job,) = self._schedule.jobs_at(node.node_url)
-        return not timing.is_quiet(job, now_sec)
+        return not any(timing.is_quiet(job, now_sec) for job in jobs)
+
+    def _asked_ahead(self, node: Node, jobs: Sequence[Job], most: int) -> bool:
+        """Whether nothing more can be asked for before what a node sends has ended."""
+        if not share_a_link(jobs):
+            return node.active > most
+        # It takes another connection: where those begin slowly, one in use brings it sooner.
+        if most > 1 and node.begins_slowly:
+            return True
+        return sum(not job.flowing for job in jobs) >= most
+
+    def _ends_soon(self, node: Node, now_sec: float) -> bool:
+        """Whether all that a node sends ends within a round trip."""
+        return node.measured and self._busy_sec(node, now_sec) < timing.ahead_sec(node)
+
+    def _may_begin(self, node: Node, active: Active, urgent: bool, now_sec: float) -> bool:
+        """Whether a node may begin a range of a chunk beside those it sends: more of the most urgent one, or the next."""
+        jobs = self._schedule.jobs_at(node.node_url)
+        if not jobs or self._ends_soon(node, now_sec):
+            return True
+        return (
+            urgent
+            and active.chunk is active.first
+            and all(job.chunk is active.chunk for job in jobs)
+        )
 
     def _may_read(self, chunk: Wanted) -> bool:
         """Whether a chunk may be begun: others of its group may still be read that are less urgent by now."""
@@ -227,6 +254,8 @@ class Dealer:
         if not self._may_read(chunk):
             return False
         urgent = self._is_urgent(chunk, now_sec)
+        if not self._may_begin(node, active, urgent, now_sec):
+            return False
         if urgent and any(
             job.chunk.deadline_sec < chunk.deadline_sec
             and timing.remaining_sec(job, node, now_sec) > timing.ahead_sec(node, same_chunk=False)
@@ -235,9 +264,9 @@ class Dealer:
             return False
         if self._free_bytes(chunk) or node.accepts_ranges is False:
             starting = chunk is not active.first and active.first.deadline_sec <= now_sec
-            busy_sec = self._busy_by_node(sources, now_sec)
+            busy = self._busy_by_node(sources, now_sec)
             if node.accepts_ranges is False and bodies.hopeless(
-                node, chunk, chunk.part_bytes, sources, schedule.nodes, busy_sec, now_sec
+                node, chunk, chunk.part_bytes, sources, schedule.nodes, busy, now_sec
             ):
                 return False
             choice = assignment.next_range(
@@ -245,7 +274,7 @@ class Dealer:
                 chunk,
                 sources,
                 schedule.nodes,
-                busy_sec,
+                busy,
                 now_sec,
                 urgent=urgent,
                 leading=chunk is active.first,
@@ -259,18 +288,27 @@ class Dealer:
         if node.accepts_ranges is False:
             choice = bodies.race(node, chunk, sources, schedule.nodes, now_sec, wait_sec=wait_sec)
             return choice is not None and self._start(chunk, choice, now_sec, commands)
-        found = theft.best_theft(
-            node,
-            chunk,
-            sources,
-            schedule.nodes,
-            now_sec,
-            busy_sec=self._busy_by_node(sources, now_sec),
-        )
-        if found is None:
-            return False
-        self._resize(found.victim, found.cut, commands)
-        return self._start(chunk, found.choice, now_sec, commands)
+        return self._steal(node, active, now_sec, commands)
+
+    def _steal(self, node: Node, active: Active, now_sec: float, commands: list[Command]) -> bool:
+        """Take over part of a late range; where its node sends several side by side, of each of them."""
+        holder_url: str | None = None
+        chunk, nodes = active.chunk, self._schedule.nodes
+        for _ in range(MAX_LANES):
+            busy = self._busy_by_node(active.sources, now_sec)
+            found = theft.best_theft(
+                node, chunk, active.sources, nodes, now_sec, busy_sec=busy, holder_url=holder_url
+            )
+            if found is None:
+                break
+            beside = share_a_link(self._schedule.jobs_at(found.victim.node_url))
+            holder_url = found.victim.node_url
+            self._resize(found.victim, found.cut, commands)
+            if not self._start(chunk, found.choice, now_sec, commands):
+                return False
+            if not beside or (node.begins_slowly and node.active >= lanes(node) > 1):
+                break
+        return holder_url is not None
 
     def _retry_later(self, chunk: Wanted, now_sec: float, commands: list[Command]) -> None:
         """All replicas failed: wait, tell the viewer, then try all of them again."""

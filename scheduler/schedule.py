@@ -103,6 +103,7 @@ class Schedule:
             silence_sec=node.silence_sec(),
             measured_until=choice.start,
             whole_body=node.accepts_ranges is False,
+            lanes=choice.lanes,
         )
         if not chunk.jobs:
             self._reading[chunk.session_id] += 1
@@ -207,7 +208,8 @@ class Schedule:
         if not at_node:
             del self._jobs_at[job.node_url]
         if not any(other.flowing for other in at_node):
-            node.flow_since_sec = None
+            node.flow_since_sec = node.flow_begun_sec = None
+            node.first_pace_mbps, node.paces_mbps = None, ()
         self.touched.add(chunk.session_id)
 
     def break_lease(self, chunk: Wanted, now_sec: float, commands: list[Command], why: str) -> None:

@@ -106,6 +106,12 @@ class Node:
     # Since when at least one of its ranges flows, and what came since the last sample of its rate.
     flow_since_sec: float | None = None
     flow_bytes: int = 0
+    # The last two samples as they came, while its ranges flow.
+    paces_mbps: tuple[float, ...] = ()
+    # When it began to flow, how fast it was at first, and whether it ever was much faster soon after.
+    flow_begun_sec: float | None = None
+    first_pace_mbps: float | None = None
+    begins_slowly: bool = False
     # After how long it cut off a body that it would have to send again from the beginning.
     cut_after_sec: float | None = None
     # How long it has brought nothing, over ranges that others took over meanwhile; up to when that is counted.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scheduler import lanes
 from scheduler.assignment import Choice, equal_finish_sec
 from scheduler.bytemap import Span
 from scheduler.selection import Node, NodeBook
@@ -18,6 +19,7 @@ from scheduler.timing import (
     pace_mbps,
     position,
     remaining_sec,
+    wait_sec as timing_wait,
 )
 from scheduler.wanted import Job, Source, Wanted
 
@@ -45,6 +47,7 @@ def best_theft(
     now_sec: float,
     *,
     busy_sec: dict[str, float],
+    holder_url: str | None = None,
 ) -> Theft | None:
     """Return the cut of the chunk's slowest running range that pays most for an idle, proven node.
 
@@ -55,29 +58,70 @@ def best_theft(
         return None
     if thief.breaker.state(now_sec) != "closed":
         return None
+    # Once a holder's lanes are divided, then evenly.
+    least_gain_sec = STEAL_GAIN_SEC if holder_url is None else 0.0
     own = {s.part: s for s in sources if s.node_url == thief.node_url}
     wait_sec = busy_sec.get(thief.node_url, 0.0)
     # Ranges that end so soon leave nothing to gain; on fast links that is all of them, and to know it is cheap.
-    soon_sec = max(wait_sec, first_byte_sec(thief, cold=False)) + STEAL_GAIN_SEC
+    soon_sec = max(wait_sec, first_byte_sec(thief, cold=False)) + least_gain_sec
     even_sec: float | None = None
     best: tuple[float, Theft] | None = None
+    by_node = _by_node(chunk)
     for victim in chunk.jobs.values():
         if victim.node_url == thief.node_url or victim.cancelled:
             continue
+        if holder_url is not None and victim.node_url != holder_url:
+            continue
         holder = nodes.node(victim.node_url)
+        flow = _flow(victim, by_node[victim.node_url], holder, now_sec)
         begun = victim.flowing or is_overdue(victim, holder, now_sec)
         # A body without `Range` only ends sooner: nothing has to be asked for again.
         if not begun and not (victim.whole_body and holder.measured):
             continue
         source = _stand_in(victim, chunk, own)
-        if source is None or remaining_sec(victim, holder, now_sec) < soon_sec:
+        if source is None or flow.end_sec < soon_sec:
             continue
         if even_sec is None:
             even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
-        found = _cut(thief, holder, victim, source, now_sec, wait_sec, even_sec)
+        found = _cut(thief, victim, flow, source, wait_sec, even_sec, least_gain_sec)
         if found is not None and (best is None or found[0] > best[0]):
             best = found
     return best[1] if best is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Flow:
+    """Where a range is, when its bytes come (seconds from now), and how many a second."""
+
+    at: float
+    begin_sec: float
+    end_sec: float
+    bytes_per_sec: float
+    # How many ranges share its node's link.
+    lanes: int
+
+
+def _flow(job: Job, beside: list[Job], holder: Node, now_sec: float) -> _Flow:
+    if not lanes.share_a_link(beside):
+        at = position(job, holder, now_sec)
+        per_sec = pace_mbps(job, holder, now_sec) * 1e6 / 8
+        end_sec = remaining_sec(job, holder, now_sec)
+    else:
+        # What this range loses the others of its node gain: it counts as the last one of them.
+        at = lanes.place(job, beside, holder, now_sec)
+        per_sec = lanes.pace_mbps(beside, holder, now_sec) * 1e6 / 8
+        end_sec = lanes.busy_sec(beside, holder, now_sec)
+    # Nothing once its bytes flow, if it has the link to itself.
+    begin_sec = max(0.0, end_sec - (job.end - at) / per_sec)
+    return _Flow(at, begin_sec, end_sec, per_sec, len(beside) if lanes.share_a_link(beside) else 1)
+
+
+def _by_node(chunk: Wanted) -> dict[str, list[Job]]:
+    found: dict[str, list[Job]] = {}
+    for job in chunk.jobs.values():
+        if not job.cancelled:
+            found.setdefault(job.node_url, []).append(job)
+    return found
 
 
 def _stand_in(victim: Job, chunk: Wanted, own: dict[int, Source]) -> Source | None:
@@ -105,6 +149,18 @@ def _even_finish_sec(
     helpers: list[tuple[float, float]] = []
     # What these read they bring, and then they do something else.
     bound: list[tuple[float, float, tuple[float, float]]] = []
+    by_node = _by_node(chunk)
+    for url, beside in by_node.items():
+        if lanes.share_a_link(beside):
+            holder = nodes.node(url)
+            own_left = lanes.left_bytes(beside, holder, now_sec)
+            left += own_left
+            wait_sec = min(timing_wait(job, holder, now_sec) for job in beside)
+            helper = (wait_sec, lanes.pace_mbps(beside, holder, now_sec))
+            helpers.append(helper)
+            if holder.begins_slowly:
+                bound.append((lanes.busy_sec(beside, holder, now_sec), own_left, helper))
+            running = [job for job in running if job.node_url != url]
     for job in running:
         holder = nodes.node(job.node_url)
         own_left = max(0.0, job.end - position(job, holder, now_sec))
@@ -114,8 +170,7 @@ def _even_finish_sec(
         helpers.append(helper)
         if holder.active > 1 or holder.accepts_ranges is False:
             bound.append((remaining_sec(job, holder, now_sec), own_left, helper))
-    reading = {job.node_url for job in running}
-    for url in {source.node_url for source in sources} - reading:
+    for url in {source.node_url for source in sources} - by_node.keys():
         node = nodes.node(url)
         if node.measured and node.accepts_ranges is not False:
             start_sec = max(busy_sec.get(url, 0.0), first_byte_sec(node, cold=False))
@@ -130,31 +185,28 @@ def _even_finish_sec(
 
 def _cut(
     thief: Node,
-    holder: Node,
     victim: Job,
+    flow: _Flow,
     source: Source,
-    now_sec: float,
     wait_sec: float,
     even_sec: float,
+    least_gain_sec: float,
 ) -> tuple[float, Theft] | None:
-    at = position(victim, holder, now_sec)
-    slow = pace_mbps(victim, holder, now_sec) * 1e6 / 8
+    at, slow, begin_sec = flow.at, flow.bytes_per_sec, flow.begin_sec
     fast = thief.rate_mbps * 1e6 / 8
     # Its request travels while its running range ends.
     delay_sec = max(wait_sec, first_byte_sec(thief, cold=False))
-    victim_sec = remaining_sec(victim, holder, now_sec)
-    # How long until the victim's bytes come at all: nothing once they flow.
-    begin_sec = max(0.0, victim_sec - (victim.end - at) / slow)
     # begin + (cut - at) / slow = delay + (end - cut) / fast
     cut = (at / slow - begin_sec + delay_sec + victim.end / fast) / (1 / slow + 1 / fast)
     # Others come to help, too: no more than leaves all of them an even share.
     cut = max(cut, at, victim.end - max(0.0, even_sec - delay_sec) * fast)
     kept_sec = begin_sec + (cut - at) / slow if cut > at else 0.0
-    gain_sec = victim_sec - max(kept_sec, delay_sec + (victim.end - cut) / fast)
+    gain_sec = flow.end_sec - max(kept_sec, delay_sec + (victim.end - cut) / fast)
     cut_at = max(victim.received_until, round(cut))
-    if gain_sec < STEAL_GAIN_SEC or victim.end - cut_at < MIN_STEAL_BYTES:
+    if gain_sec < least_gain_sec or victim.end - cut_at < MIN_STEAL_BYTES:
         return None
-    return gain_sec, Theft(victim, cut_at, Choice(source, cut_at, victim.end))
+    choice = Choice(source, cut_at, victim.end, max(flow.lanes, lanes.lanes(thief)))
+    return gain_sec, Theft(victim, cut_at, choice)
 
 
 def way_out(job: Job, node: Node, now_sec: float) -> int | None:

@@ -27,6 +27,10 @@ LONG_RATE_WINDOW_SEC = 0.4
 MIN_PACE_SEC = 0.02
 # Until it says enough the pace counts as up to so many times as high, where the node was faster before.
 FIRST_PACE_RATIO = 3.0
+# In its first round trips a flow may be slower than its link.
+RAMP_ROUND_TRIPS = 6.0
+# One that is so many times as fast then as at first began slowly.
+RAMP_RATIO = 1.4
 # A range without its first byte is left alone until it is this much later than expected.
 OVERDUE_RATIO = 1.5
 OVERDUE_SEC = 0.02
@@ -47,19 +51,24 @@ def pace_mbps(job: Job, node: Node, now_sec: float) -> float:
     Without news for longer than reports take, it falls with the time that has passed.
     """
     rate = _recent_mbps(job, node)
+    return rate * quiet_ratio(job, now_sec)
+
+
+def quiet_ratio(job: Job, now_sec: float) -> float:
+    """Return what is left of a pace after a time without news."""
     quiet_sec = now_sec - job.progress_sec
     if job.flowing and quiet_sec > REPORT_SEC:
-        rate *= (REPORT_SEC / quiet_sec) ** QUIET_POWER
-    return rate
+        return (REPORT_SEC / quiet_sec) ** QUIET_POWER
+    return 1.0
 
 
 def _recent_mbps(job: Job, node: Node) -> float:
     if job.rate_mbps is None:
-        return node.rate_mbps
+        return node.rate_mbps / job.lanes
     if job.paced or not node.measured:
         return job.rate_mbps
     # Its first bytes may have shared the link with the end of the range before.
-    return min(node.rate_mbps, FIRST_PACE_RATIO * job.rate_mbps)
+    return min(node.rate_mbps / job.lanes, FIRST_PACE_RATIO * job.rate_mbps)
 
 
 def is_quiet(job: Job, now_sec: float) -> bool:
@@ -74,13 +83,18 @@ def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
         # What comes before the first byte of use.
         left += max(0, job.start - job.received_bytes)
     left_sec = transfer_sec(max(0, round(left)), pace_mbps(job, node, now_sec))
+    return wait_sec(job, node, now_sec) + left_sec
+
+
+def wait_sec(job: Job, node: Node, now_sec: float) -> float:
+    """Return how long a range's first byte takes still."""
     if job.flowing:
-        return left_sec
+        return 0.0
     first_sec = job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec
     if is_overdue(job, node, now_sec):
         # It may come over a new connection, after two round trips; the later after that, the longer it may yet take.
         first_sec = abs(job.begun_sec + first_byte_sec(node, cold=True) - now_sec)
-    return max(0.0, first_sec) + left_sec
+    return max(0.0, first_sec)
 
 
 def first_byte_sec(node: Node, *, cold: bool) -> float:
@@ -97,10 +111,7 @@ def ahead_sec(node: Node, *, same_chunk: bool = True) -> float:
 
 
 def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
-    """Fold fresh bytes of a running range into its pace and, once they say enough, into its node's rate.
-
-    The node's rate is its goodput over the time any of its ranges flowed, all ranges together.
-    """
+    """Fold fresh bytes of a running range into its pace, and keep them for the rate of its node (`sample`)."""
     if job.measured_sec is None:
         # What came before the first bytes was the round trip.
         expected_sec = job.begun_sec + first_byte_sec(node, cold=job.cold)
@@ -108,6 +119,7 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
         job.measured_until = job.start
     if node.flow_since_sec is None:
         node.flow_since_sec, node.flow_bytes = job.measured_sec, 0
+        node.flow_begun_sec = job.measured_sec
     span_sec = now_sec - job.measured_sec
     size = job.received_until - job.measured_until
     if span_sec >= MIN_PACE_SEC and (job.rate_mbps is None or _says_enough(size, span_sec)):
@@ -116,10 +128,37 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
         if job.paced:
             job.measured_sec, job.measured_until = now_sec, job.received_until
     node.flow_bytes += size_bytes
+
+
+def sample(node: Node, now_sec: float) -> None:
+    """Fold what came from a node into its rate once it says enough; all that is known by now was measured.
+
+    The node's rate is its goodput over the time any of its ranges flowed, all ranges together.
+    """
+    if node.flow_since_sec is None or node.flow_begun_sec is None:
+        return
     span_sec = now_sec - node.flow_since_sec
-    if _says_enough(node.flow_bytes, span_sec):
-        node.note_progress(megabits_per_sec(node.flow_bytes, span_sec), now_sec)
-        node.flow_since_sec, node.flow_bytes = now_sec, 0
+    if not _says_enough(node.flow_bytes, span_sec):
+        return
+    pace = megabits_per_sec(node.flow_bytes, span_sec)
+    node.paces_mbps = (*node.paces_mbps[-1:], pace)
+    node.flow_since_sec, node.flow_bytes = now_sec, 0
+    node.last_data_sec = now_sec
+    young = is_young(node, now_sec)
+    if node.first_pace_mbps is None:
+        node.first_pace_mbps = pace
+    elif young and pace > RAMP_RATIO * node.first_pace_mbps:
+        node.begins_slowly = True
+    if young and node.begins_slowly:
+        node.rate.raise_to(pace)
+    else:
+        node.rate.add(pace)
+
+
+def is_young(node: Node, now_sec: float) -> bool:
+    """Whether a node's flow is in its first round trips, and may be slower than its link."""
+    begun_sec = node.flow_begun_sec
+    return begun_sec is None or now_sec - begun_sec < RAMP_ROUND_TRIPS * node.latency_sec
 
 
 def _says_enough(size_bytes: int, span_sec: float) -> bool:

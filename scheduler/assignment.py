@@ -124,7 +124,7 @@ def next_range(
         trial = node.doubtful(now_sec) if urgent else node.on_probation(now_sec)
         if trial and node.accepts_ranges is not False:
             return Choice(source, start, min(end, start + PROBE_BYTES))
-        count = lanes(node) if leading and urgent else 1
+        count = lanes(node) if urgent else 1
         if _begun_by_a_body(source, sources, nodes):
             count = 1
         size = _size(
@@ -142,8 +142,9 @@ def next_range(
         if size <= 0:
             continue
         if count > 1:
+            running = sum(job.node_url == node.node_url for job in chunk.jobs.values())
             # What is left of its share goes to the lanes that are left.
-            size = max(MIN_SHARE_BYTES, math.ceil(size / max(1, count - node.active)))
+            size = max(MIN_SHARE_BYTES, math.ceil(size / max(1, count - running)))
         if end - start - size < _least_share(node):
             size = end - start
         if node.accepts_ranges is not False and _begun_by_a_body(source, sources, nodes):

@@ -236,11 +236,12 @@ class Dealer:
         jobs = self._schedule.jobs_at(node.node_url)
         if not jobs or self._ends_soon(node, now_sec):
             return True
-        return (
-            urgent
-            and active.chunk is active.first
-            and all(job.chunk is active.chunk for job in jobs)
-        )
+        if not urgent:
+            return False
+        earlier = [job for job in jobs if job.chunk is not active.chunk]
+        if any(job.chunk.deadline_sec > active.chunk.deadline_sec for job in earlier):
+            return False
+        return busy_sec(earlier, node, now_sec) < timing.ahead_sec(node, same_chunk=False)
 
     def _may_read(self, chunk: Wanted) -> bool:
         """Whether a chunk may be begun: others of its group may still be read that are less urgent by now."""

@@ -70,8 +70,11 @@ class Schedule:
 
     def start(self, chunk: Wanted, choice: Choice, now_sec: float, commands: list[Command]) -> bool:
         """Give a range to the chunk's home; False when no worker can take it."""
+        node = self.nodes.node(choice.source.node_url)
         if not chunk.lease_id:
-            worker = self.workers.freest()
+            # Where connections begin slowly, those in use are worth more than an idle worker.
+            homes = {c.worker_id for c in self.of_session(chunk.session_id)} - {""}
+            worker = self.workers.freest(homes if node.begins_slowly else frozenset())
             if worker is None:
                 return False
             chunk.attempt += 1
@@ -89,7 +92,6 @@ class Schedule:
                 ),
                 commands,
             )
-        node = self.nodes.node(choice.source.node_url)
         job = Job(
             job_id=f"{self._prefix}.{next(self._ids)}",
             chunk=chunk,
@@ -208,7 +210,7 @@ class Schedule:
         if not at_node:
             del self._jobs_at[job.node_url]
         if not any(other.flowing for other in at_node):
-            node.flow_since_sec = node.flow_begun_sec = None
+            node.flow_since_sec = node.flow_begun_sec = node.flow_heard_sec = None
             node.first_pace_mbps, node.paces_mbps = None, ()
         self.touched.add(chunk.session_id)
 

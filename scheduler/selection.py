@@ -110,6 +110,7 @@ class Node:
     paces_mbps: tuple[float, ...] = ()
     # When it began to flow, how fast it was at first, and whether it ever was much faster soon after.
     flow_begun_sec: float | None = None
+    flow_heard_sec: float | None = None
     first_pace_mbps: float | None = None
     begins_slowly: bool = False
     # After how long it cut off a body that it would have to send again from the beginning.

@@ -30,7 +30,7 @@ FIRST_PACE_RATIO = 3.0
 # In its first round trips a flow may be slower than its link.
 RAMP_ROUND_TRIPS = 6.0
 # One that is so many times as fast then as at first began slowly.
-RAMP_RATIO = 1.4
+RAMP_RATIO = 1.25
 # A range without its first byte is left alone until it is this much later than expected.
 OVERDUE_RATIO = 1.5
 OVERDUE_SEC = 0.02
@@ -120,6 +120,10 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
     if node.flow_since_sec is None:
         node.flow_since_sec, node.flow_bytes = job.measured_sec, 0
         node.flow_begun_sec = job.measured_sec
+    heard_sec, node.flow_heard_sec = node.flow_heard_sec, now_sec
+    if heard_sec is not None and now_sec - heard_sec > REPORT_SEC and is_young(node, now_sec):
+        # Nothing came for a while though ranges flow: its window was used up.
+        node.begins_slowly = True
     span_sec = now_sec - job.measured_sec
     size = job.received_until - job.measured_until
     if span_sec >= MIN_PACE_SEC and (job.rate_mbps is None or _says_enough(size, span_sec)):

@@ -11,11 +11,13 @@ from __future__ import annotations
 from common.messages import Demand, NodeScores, WarmNodes, WorkerHeartbeat
 from scheduler.commands import Command, SendJob
 from scheduler.dealing import Dealer
+from scheduler.lanes import lanes
 from scheduler.schedule import Schedule
 from scheduler.selection import Node
 
 MAX_NODES = 64
-# One for the range that runs and one for the next, which is asked for before that one ends.
+# One for the range that runs and one for the next, which is asked for before that one ends; more where some node is
+# given more ranges at a time.
 CONNECTIONS_PER_NODE = 2
 # Scores move all the time; a second is soon enough for a connection that may be needed some day.
 CHOOSE_AGAIN_SEC = 1.0
@@ -29,7 +31,8 @@ class Warming:
     def __init__(self) -> None:
         self._chosen: frozenset[str] = frozenset()
         self._chosen_sec: float | None = None
-        self._told: dict[str, frozenset[str]] = {}
+        self._count = CONNECTIONS_PER_NODE
+        self._told: dict[str, tuple[frozenset[str], int]] = {}
         self._sessions: set[str] = set()
 
     def update(
@@ -43,17 +46,22 @@ class Warming:
         if self._is_due(event, now_sec):
             self._chosen_sec = now_sec
             self._chosen = frozenset(self._choose(schedule, dealer, now_sec))
+            self._count = max(
+                [CONNECTIONS_PER_NODE, *(lanes(schedule.nodes.node(url)) for url in self._chosen)]
+            )
         workers = schedule.workers.workers
         if len(self._told) > len(workers):
             alive = {worker.worker_id for worker in workers}
             self._told = {w: told for w, told in self._told.items() if w in alive}
         commands: list[Command] = []
+        wanted = (self._chosen, self._count)
+        nothing: tuple[frozenset[str], int] = (frozenset(), self._count)
         for worker in workers:
-            if self._told.get(worker.worker_id, frozenset()) != self._chosen:
-                self._told[worker.worker_id] = self._chosen
+            if self._told.get(worker.worker_id, nothing) != wanted:
+                self._told[worker.worker_id] = wanted
                 msg = WarmNodes(
                     node_urls=tuple(sorted(self._chosen)),
-                    per_node_count=CONNECTIONS_PER_NODE,
+                    per_node_count=self._count,
                 )
                 commands.append(SendJob(worker.jobs_endpoint, msg))
         return commands

@@ -190,7 +190,7 @@ class RangeRead:
 
     def resize(self, end: int) -> None:
         """Move the end; callable from any thread. Only a body that goes on anyway can end later than asked for."""
-        if end > self._end and self._honoured is not False:
+        if end > self._end and self._ask_range and self._honoured is not False:
             return
         self._end = min(end, self._part_size)
         if self._until >= self._end:

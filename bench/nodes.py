@@ -135,6 +135,7 @@ class Request:
             self._finish("short")
         else:
             # Half a body and then nothing: the connection stays open.
+            self._heard_sec = self.node.agenda.now_sec
             self._close()
 
     def _answer(self) -> None:

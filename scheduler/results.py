@@ -42,6 +42,8 @@ def on_progress(
         if progress.range_honoured is not None and job.headed_sec is None:
             node.heard()
             _on_head(schedule, job, progress.range_honoured, now_sec)
+            # It names the byte that was asked for, and no byte has come yet.
+            continue
         if progress.received_bytes > job.received_bytes:
             # A prefix read through is a sign of life, too.
             node.heard()
@@ -96,7 +98,7 @@ def on_range(
     chunk, node = job.chunk, schedule.nodes.node(job.node_url)
     news = _brings_news(job, done)
     until = max(job.received_until, min(done.received_until_bytes, chunk.parts[job.part].size))
-    chunk.parts[job.part].add(job.start, until, job.node_url)
+    chunk.parts[job.part].add(job.received_until, until, job.node_url)
     if until > job.received_until:
         fresh, job.received_until = until - job.received_until, until
         timing.measure(job, node, fresh, now_sec)

@@ -24,7 +24,7 @@ from scheduler.wanted import Job, Source, Wanted
 # A later range is shortened only where the urgent bytes would wait this much longer.
 WAY_GAIN_SEC = 0.05
 # A theft must pay: this much sooner, and this many bytes.
-STEAL_GAIN_SEC = 0.03
+STEAL_GAIN_SEC = 0.015
 MIN_STEAL_BYTES = 4 * 1024
 
 
@@ -56,8 +56,10 @@ def best_theft(
     if thief.breaker.state(now_sec) != "closed":
         return None
     own = {s.part: s for s in sources if s.node_url == thief.node_url}
-    even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
     wait_sec = busy_sec.get(thief.node_url, 0.0)
+    # Ranges that end so soon leave nothing to gain; on fast links that is all of them, and to know it is cheap.
+    soon_sec = max(wait_sec, first_byte_sec(thief, cold=False)) + STEAL_GAIN_SEC
+    even_sec: float | None = None
     best: tuple[float, Theft] | None = None
     for victim in chunk.jobs.values():
         if victim.node_url == thief.node_url or victim.cancelled:
@@ -71,6 +73,10 @@ def best_theft(
         owed = _owed(victim, chunk)
         if source is None or owed is None:
             continue
+        if remaining_sec(victim, holder, now_sec) < soon_sec:
+            continue
+        if even_sec is None:
+            even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
         found = _cut(thief, holder, victim, owed, source, now_sec, wait_sec, even_sec)
         if found is not None and (best is None or found[0] > best[0]):
             best = found

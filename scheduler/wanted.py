@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from common.messages import ChunkSpec, Replica
 from common.units import node_of
 from scheduler.bytemap import ByteMap, Span, subtract
-from scheduler.coverage import missing_bytes, shallowest, short_spans, union
+from scheduler.coverage import gaps, missing_bytes, shallowest, short_spans, union
 
 WHOLE = -1
 DATA_FRAGMENTS = 3
@@ -88,6 +88,9 @@ class Wanted:
     delivered_sec: float | None = None
     verifying_sec: float | None = None
     failed_at: str = ""
+    # Where the parts of a spec can be read: asked for at every decision, and the same until the spec is replaced.
+    _sources: list[Source] = field(default_factory=list, init=False, repr=False)
+    _sources_of: ChunkSpec | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.reset_parts()
@@ -124,6 +127,8 @@ class Wanted:
     @property
     def complete(self) -> bool:
         """Whether enough bytes are held to verify."""
+        if not self.coded:
+            return self.parts[WHOLE].complete
         held = {
             index: [(c.start, c.end) for c in part.contributions]
             for index, part in self.parts.items()
@@ -132,13 +137,9 @@ class Wanted:
 
     def sources(self) -> list[Source]:
         """Return every place that has a part: data fragments before parities, replicas as listed."""
-        if not self.coded:
-            return [Source(WHOLE, node_of(r.url), r) for r in self.spec.replicas]
-        return [
-            Source(f.fragment_index, node_of(r.url), r)
-            for f in self.spec.fragments
-            for r in f.replicas
-        ]
+        if self._sources_of is not self.spec:
+            self._sources, self._sources_of = _sources_of(self.spec), self.spec
+        return self._sources
 
     def node_urls(self) -> set[str]:
         return {source.node_url for source in self.sources()}
@@ -147,6 +148,8 @@ class Wanted:
         """Return the bytes a reader of `part` could bring that nobody brings yet."""
         if self.verifying_sec is not None:
             return []
+        if not self.coded:
+            return gaps(self._spans(part, self.parts[part]), self.parts[part].size)
         covers = self.covers()
         lacking = short_spans(covers.values(), self.parts[part].size, self.needed_parts)
         return subtract(lacking, covers[part])
@@ -167,16 +170,19 @@ class Wanted:
 
     def covers(self) -> dict[int, list[Span]]:
         """Return, for every part, the bytes held or being read."""
-        found: dict[int, list[Span]] = {}
-        for index, part in self.parts.items():
-            spans = [(c.start, c.end) for c in part.contributions]
-            spans += [(j.received_until, j.end) for j in self.jobs.values() if j.part == index]
-            found[index] = union(spans)
-        return found
+        return {index: union(self._spans(index, part)) for index, part in self.parts.items()}
+
+    def _spans(self, index: int, part: ByteMap) -> list[Span]:
+        spans = [(c.start, c.end) for c in part.contributions]
+        spans += [(j.received_until, j.end) for j in self.jobs.values() if j.part == index]
+        return spans
 
     @property
     def free_bytes(self) -> int:
         """Return how many bytes nobody brings yet."""
+        if not self.coded:
+            whole = self.parts[WHOLE]
+            return sum(end - start for start, end in gaps(self._spans(WHOLE, whole), whole.size))
         return missing_bytes(self.covers(), self.part_bytes, self.needed_parts)
 
     def bytes_by_node(self) -> dict[str, int]:
@@ -226,7 +232,7 @@ class Wanted:
 
         They were not suspected so far; with the same nodes in the same order every round would end like the last.
         """
-        doubtful = sorted(self.bytes_by_node()) if self.suspects else []
+        doubtful = sorted(self.bytes_by_node()) if self.votes else []
         self.excluded.clear()
         self.banned.clear()
         self.clear_suspicions()
@@ -234,6 +240,12 @@ class Wanted:
             self.suspects = doubtful
             self.banned.update(doubtful)
             self.accused = doubtful[0] if len(doubtful) == 1 else ""
+
+
+def _sources_of(spec: ChunkSpec) -> list[Source]:
+    if not spec.fragments:
+        return [Source(WHOLE, node_of(r.url), r) for r in spec.replicas]
+    return [Source(f.fragment_index, node_of(r.url), r) for f in spec.fragments for r in f.replicas]
 
 
 def _identity(spec: ChunkSpec) -> tuple[object, ...]:

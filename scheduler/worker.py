@@ -11,6 +11,7 @@ import sys
 
 from common import sockets
 from common.endpoints import Endpoints, endpoints_from_environment
+from common.memory import keep_freed_memory
 from common.messages import (
     CancelRange,
     ChunkDelivery,
@@ -22,6 +23,7 @@ from common.messages import (
     RangeFinished,
     RangeProgress,
     ResizeRange,
+    WarmNodes,
     WorkerHeartbeat,
 )
 from common.process import serve
@@ -29,7 +31,9 @@ from common.service import Service
 from scheduler.home import ChunkHome
 
 HEARTBEAT_SEC = 1.0
-PROGRESS_SEC = 0.1
+# Ranges with new bytes are told of at every second of these ticks, the first bytes of a range at each: a node that is
+# new is worth what they say of its rate.
+PROGRESS_TICK_SEC = 0.05
 # Chunks one worker is the home of at the same time. Two workers can hold the default of 4 chunks with room for the
 # next ones, and 8 chunks waiting for the buffer stay below its queue's limit.
 SLOTS = 8
@@ -41,6 +45,7 @@ class WorkerProcess:
     def __init__(self, endpoints: Endpoints, worker_id: str) -> None:
         self.service = Service(endpoints)
         self.worker_id = worker_id
+        self._progress_ticks = 0
         self._reports = endpoints.address("scheduler.reports")
         self._home = ChunkHome(worker_id, report=self._report_soon, deliver=self._deliver_soon)
         handle = self._home.handle
@@ -53,10 +58,13 @@ class WorkerProcess:
                 CancelRange: handle,
                 DiscardRange: handle,
                 CloseChunk: handle,
+                WarmNodes: handle,
             },
         )
         self.service.every(HEARTBEAT_SEC, self._beat)
-        self.service.every(PROGRESS_SEC, self._send_progress)
+        self.service.every(HEARTBEAT_SEC, self._home.keep_warm)
+        self.service.every(PROGRESS_TICK_SEC, self._send_progress)
+        self.service.after(HEARTBEAT_SEC, keep_freed_memory)
         self.service.on_close(self._say_goodbye)
         self._beat()
 
@@ -88,7 +96,9 @@ class WorkerProcess:
         )
 
     def _send_progress(self) -> None:
-        running = self._home.progress(only_new=True)
+        self._progress_ticks += 1
+        every_range = self._progress_ticks % 2 == 0
+        running = self._home.progress(only_new=every_range, only_first=not every_range)
         if running:
             self._push(RangeProgress(worker_id=self.worker_id, running=running))
 

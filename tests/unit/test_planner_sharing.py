@@ -8,6 +8,8 @@ from hypothesis import given, settings, strategies as st
 from common.messages import CancelRange, FetchRange, ResizeRange
 from common.units import node_of, transfer_sec
 from scheduler.assignment import (
+    FAST_RANGE_SEC,
+    FAST_RATE_MBPS,
     MAX_RANGE_BYTES,
     MIN_RANGE_BYTES,
     MIN_SHARE_BYTES,
@@ -120,7 +122,7 @@ def test_nothing_is_split_below_the_smallest_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mbps", "rtt_sec"), [(10.0, 0.02), (20.0, 0.02), (20.0, 0.15), (1.0, 0.02), (400.0, 0.02)]
+    ("mbps", "rtt_sec"), [(10.0, 0.02), (20.0, 0.02), (20.0, 0.15), (1.0, 0.02), (150.0, 0.02)]
 )
 def test_a_range_lasts_a_fifth_of_a_second_or_two_round_trips(mbps: float, rtt_sec: float) -> None:
     rig = a_rig(A, mbps=mbps, latency_ms=rtt_sec * 1000)
@@ -128,6 +130,14 @@ def test_a_range_lasts_a_fifth_of_a_second_or_two_round_trips(mbps: float, rtt_s
     size = mbps * 1e6 / 8 * max(RANGE_SEC, RANGE_ROUND_TRIPS * rtt_sec)
     bounded = min(MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, size))
     assert length(rig.only_fetch()) == pytest.approx(bounded, rel=0.02)
+
+
+@pytest.mark.parametrize("due_sec", [0.0, 60.0])
+def test_on_a_fast_link_a_range_may_be_longer(due_sec: float) -> None:
+    mbps = 4 * FAST_RATE_MBPS
+    rig = a_rig(A, mbps=mbps)
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=LONG), due_sec=due_sec))
+    assert length(rig.only_fetch()) == pytest.approx(mbps * 1e6 / 8 * FAST_RANGE_SEC, rel=0.02)
 
 
 def test_a_first_range_is_the_nodes_own_part_of_the_chunk_and_no_small_trial() -> None:

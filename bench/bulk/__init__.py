@@ -1,0 +1,1 @@
+"""How fast verified bytes come from nodes that hold nothing back, and what they cost: `python -m bench.bulk`."""

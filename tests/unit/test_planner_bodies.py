@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
 from common.messages import CancelRange, FetchRange
 from common.units import node_of
 from scheduler.bodies import MAX_RACERS
-from scheduler.commands import Command
 from tests.builders import FIVE_NODES, MB, A, B, C, a_chunk, a_demand, a_score, replica
+from tests.planner_flow import flow
 from tests.planner_rig import PlannerRig, sent
-
-REPORT_SEC = 0.1
 
 
 def a_rig(plain: tuple[str, ...], ranged: tuple[str, ...] = ()) -> PlannerRig:
@@ -24,34 +20,6 @@ def a_rig(plain: tuple[str, ...], ranged: tuple[str, ...] = ()) -> PlannerRig:
         *(a_score(node) for node in ranged),
     )
     return rig
-
-
-def flow(rig: PlannerRig, rates_mbps: Mapping[str, float], duration_sec: float) -> list[Command]:
-    """Let nodes answer and send at steady rates, reported as workers do; ended ranges stay ended."""
-    made: list[Command] = []
-    position: dict[str, float] = {}
-    until_sec = rig.now_sec + duration_sec
-    while rig.now_sec < until_sec - 1e-9 and rig.running:
-        made += rig.pass_time(REPORT_SEC)
-        for fetch in list(rig.running.values()):
-            node = node_of(fetch.replica.url)
-            if node not in rates_mbps or fetch.job_id not in rig.running:
-                continue
-            whole = fetch.accepts_ranges is False
-            if fetch.job_id not in position:
-                made += rig.head(fetch, honoured=not whole)
-                position[fetch.job_id] = 0 if whole else fetch.start_bytes
-            position[fetch.job_id] += rates_mbps[node] * 1e6 / 8 * REPORT_SEC
-            at = round(position[fetch.job_id])
-            end = rig.running[fetch.job_id].end_bytes if fetch.job_id in rig.running else 0
-            fields = {"range_honoured": not whole}
-            if fetch.job_id in rig.cancelled:
-                made += rig.end(fetch, "cancelled", until=max(at, fetch.start_bytes), **fields)
-            elif at >= end:
-                made += rig.end(fetch, until=end, **fields)
-            else:
-                made += rig.progress(fetch, max(at, fetch.start_bytes), received_bytes=at)
-    return made
 
 
 # ---------------------------------------------------------------- alone

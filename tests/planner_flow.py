@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from common.units import node_of
 from scheduler.commands import Command
@@ -44,7 +45,10 @@ def flow(
             sent_bytes[job_id] += max(0.0, step)
             at = round(begin + sent_bytes[job_id])
             until = max(at, fetch.start_bytes)
-            told = {"received_bytes": at - begin, "range_honoured": begin == fetch.start_bytes}
+            told: dict[str, Any] = {
+                "received_bytes": at - begin,
+                "range_honoured": begin == fetch.start_bytes,
+            }
             if fetch.accepts_ranges is False:
                 told["range_honoured"] = False
             if job_id in rig.cancelled:

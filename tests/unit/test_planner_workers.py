@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from common.messages import CloseChunk, DiscardRange, FetchRange, OpenChunk, ResizeRange
-from scheduler.commands import ForgetWorker, SendJob
+from scheduler.commands import Command, ForgetWorker, SendJob
 from scheduler.leases import WORKER_SILENT_SEC
 from tests.builders import (
     FIVE_NODES,
@@ -304,7 +304,7 @@ def test_bytes_that_come_beyond_a_nearer_end_are_kept() -> None:
     slow = rig.fetches_at(A)[0]
     rig.pass_time(0.1)
     rig.progress(slow, slow.start_bytes + 20_000)
-    made = []
+    made: list[Command] = []
     while not (stolen := [r for r in sent(made, ResizeRange) if r.job_id == slow.job_id]):
         for fetch in rig.fetches_at(B):
             made += rig.end(fetch)

@@ -227,8 +227,9 @@ class Dealer:
         if not self._may_read(chunk):
             return False
         urgent = self._is_urgent(chunk, now_sec)
-        if urgent and any(
+        if any(
             job.chunk.deadline_sec < chunk.deadline_sec
+            and self._is_urgent(job.chunk, now_sec)
             and timing.remaining_sec(job, node, now_sec) > timing.ahead_sec(node, same_chunk=False)
             for job in schedule.jobs_at(node.node_url)
         ):

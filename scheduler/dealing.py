@@ -115,6 +115,7 @@ class Dealer:
             if chunk.retry_at_sec > now_sec:
                 # It waits for better times, and must not keep the others waiting.
                 continue
+            chunk.give_second_chance(now_sec)
             sources = assignment.usable_sources(
                 chunk, schedule.nodes, now_sec, urgent=self._is_urgent(chunk, now_sec)
             )

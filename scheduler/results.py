@@ -49,6 +49,9 @@ def on_progress(
             node.heard()
             job.received_bytes, job.progress_sec = progress.received_bytes, now_sec
         until = min(progress.received_until_bytes, job.end)
+        if job.whole_body:
+            # A report from before the answer's head still tells of the offset that was asked for.
+            until = min(until, progress.received_bytes)
         if until <= job.received_until:
             continue
         fresh = until - job.received_until

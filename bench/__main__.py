@@ -1,11 +1,11 @@
-"""`python -m bench [real|report|show|startup|memory|planner]`: measurements of the running program."""
+"""`python -m bench [real|report|show|startup|memory|planner|monitor]`: measurements of the running program."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from bench import memory, planner, real, report, show, startup
+from bench import memory, monitor_scale, planner, real, report, show, startup
 
 
 def main() -> int:
@@ -20,6 +20,7 @@ def main() -> int:
     sizes = what.add_parser("memory", help="what the processes hold over time")
     sizes.add_argument("--minutes", type=float, default=10, help="length of the run (default 10)")
     what.add_parser("planner", help="decisions a second, and how they grow with the nodes")
+    what.add_parser("monitor", help="what the monitor costs with a thousand nodes")
     arguments = parser.parse_args()
     if arguments.what == "real":
         return real.run(arguments)
@@ -31,6 +32,8 @@ def main() -> int:
         startup.run(arguments.runs)
     elif arguments.what == "memory":
         memory.run(arguments.minutes)
+    elif arguments.what == "monitor":
+        monitor_scale.run()
     else:
         planner.run()
     return 0

@@ -112,7 +112,7 @@ class Wanted:
 
     def is_of(self, spec: ChunkSpec) -> bool:
         """Whether bytes held for this chunk are bytes of `spec` too; replicas may differ."""
-        return _identity(self.spec) == _identity(spec)
+        return spec is self.spec or _identity(self.spec) == _identity(spec)
 
     @property
     def coded(self) -> bool:

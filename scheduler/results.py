@@ -180,7 +180,7 @@ def _on_failure(
     if job.node_url not in chunk.excluded:
         # Two ranges may fail at one node; the chunk leaves it once.
         chunk.failed_at = job.node_url
-    chunk.excluded.add(job.node_url)
+    chunk.exclude(job.node_url, now_sec)
     chunk.last_fault = "missing" if outcome == "missing" else "unreachable"
     chunk.last_detail = f"{short_node(job.node_url)}: {detail}"
     # From here on its silence is the breaker's matter.
@@ -206,7 +206,7 @@ def _give_back(schedule: Schedule, node_url: str, now_sec: float, commands: list
         if job.cancelled or job.node_url != node_url:
             continue
         if now_sec - job.progress_sec > SILENCE_FLOOR_SEC / 2:
-            job.chunk.excluded.add(node_url)
+            job.chunk.exclude(node_url, now_sec)
             schedule.cancel(job, commands)
 
 

@@ -157,7 +157,8 @@ class Node:
 
     def doubtful(self, now_sec: float) -> bool:
         """Whether a small range must come first: it failed lately, or owes an answer for long."""
-        owes = self.silent_sec > DOUBT_RATIO * self.silence_sec()
+        # Asked for every node at every decision: few owe anything.
+        owes = self.silent_sec > 0 and self.silent_sec > DOUBT_RATIO * self.silence_sec()
         return owes or self.breaker.state(now_sec) != "closed"
 
     def on_probation(self, now_sec: float) -> bool:

@@ -12,7 +12,9 @@ from scheduler.assignment import PROBE_BYTES
 from scheduler.commands import Command
 from scheduler.dealing import RETRY_BASE_SEC, RETRY_JITTER_RATIO, RETRY_MAX_SEC
 from scheduler.selection import OPEN_BASE_SEC, OPEN_JITTER_RATIO
+from scheduler.wanted import SECOND_CHANCE_SEC
 from tests.builders import FIVE_NODES, MB, A, B, C, a_chunk, a_coded_chunk, a_demand, a_score
+from tests.planner_flow import flow
 from tests.planner_rig import PlannerRig, announced, sent, troubles
 
 FAILURES: tuple[RangeOutcome, ...] = (
@@ -85,6 +87,18 @@ def test_an_answer_that_ended_early_but_brought_much_is_continued_at_the_same_no
     assert [t.fault for t in troubles(made)] == ["unreachable"], "this was no answer"
 
 
+def test_a_node_that_failed_has_a_second_chance_while_others_bring_the_chunk() -> None:
+    rig = a_rig(A, B)
+    rig.prove(A, B)
+    chunk = a_chunk(0, [A, B], size_bytes=20 * MB)
+    rig.feed(a_demand(chunk))
+    rig.end(rig.fetch(A), "missing")
+    made = flow(rig, {B: 20.0}, SECOND_CHANCE_SEC - 0.1)
+    assert {node_of(f.replica.url) for f in sent(made, FetchRange)} <= {B}
+    made = flow(rig, {B: 20.0}, 0.3)
+    assert A in {node_of(f.replica.url) for f in sent(made, FetchRange)}
+
+
 def test_bytes_of_a_failed_range_go_to_the_first_node_that_is_free() -> None:
     rig = a_rig(A, B, C)
     rig.feed(a_demand(a_chunk(size_bytes=600_000), a_chunk(1, size_bytes=600_000)))
@@ -118,8 +132,16 @@ def test_a_late_report_of_a_failure_does_not_count_twice() -> None:
 
 
 def unanswered(rig: PlannerRig, fetch: FetchRange) -> list[Command]:
-    """Report the end of a range that was taken over before its first byte."""
-    return rig.end(fetch, "complete", first_byte_sec=None, duration_sec=0.1, range_honoured=None)
+    """Report the end of a range that was taken over, or cancelled, before its first byte."""
+    outcome: RangeOutcome = "cancelled" if fetch.job_id in rig.cancelled else "complete"
+    return rig.end(
+        fetch,
+        outcome,
+        until=fetch.start_bytes,
+        first_byte_sec=None,
+        duration_sec=0.1,
+        range_honoured=None,
+    )
 
 
 def test_other_quiet_ranges_of_a_silent_node_need_not_wait_for_their_own_silence() -> None:

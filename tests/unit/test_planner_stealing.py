@@ -10,6 +10,7 @@ import pytest
 from common.messages import CancelRange, FetchRange, ResizeRange, WantedChunk
 from common.units import node_of
 from scheduler.theft import MIN_STEAL_BYTES
+from scheduler.wanted import SECOND_CHANCE_SEC
 from tests.builders import MB, A, B, C, a_chunk, a_demand, a_score
 from tests.planner_flow import flow
 from tests.planner_rig import PlannerRig, sent
@@ -64,7 +65,7 @@ def test_a_node_excluded_from_a_chunk_does_not_steal_in_it() -> None:
     rig.feed(a_demand(chunk))
     rig.end(rig.fetch(B), "missing")
     rig.commands.clear()
-    flow(rig, {A: 2.0}, 2.0)
+    flow(rig, {A: 2.0}, SECOND_CHANCE_SEC - 0.1)
     assert {node_of(f.replica.url) for f in sent(rig.commands, FetchRange)} <= {A}
     assert sent(rig.commands, ResizeRange) == []
 

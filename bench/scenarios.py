@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from bench.scenario import FaultEvent as FaultEvent, Scenario as Scenario
 from cluster.faults import FaultKind
 from cluster.profiles import TRACES_DIR, LinkProfile, load_schedule
 
@@ -18,68 +19,6 @@ MIB = 1024 * 1024
 # A film that fits the links of a trace needs at most this share of what they carry while it plays.
 MIN_CAPACITY_RATIO = 1.3
 _DRAWS = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultEvent:
-    """A fault of node `node` (from 0) `at_sec` after the manifest request; None as `for_sec` means for good.
-
-    At 0 it is in force before the manifest is asked for. `chunk` narrows the fault "missing" to one chunk (sequence
-    number).
-    """
-
-    node: int
-    kind: FaultKind
-    at_sec: float = 0.0
-    for_sec: float | None = None
-    chunk: int | None = None
-
-    @property
-    def end_sec(self) -> float:
-        """When it is over; infinity for never."""
-        return float("inf") if self.for_sec is None else self.at_sec + self.for_sec
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """A film on nodes behind links, and what goes wrong while it plays.
-
-    `replicas` of None puts every chunk on every node; otherwise chunk i lies on `replicas` nodes from node i on, in
-    turn. `coded` stores 3+2 fragments on five nodes instead: fragment f of every chunk on node f.
-    """
-
-    name: str
-    title: str
-    nodes: tuple[LinkProfile, ...]
-    chunks: int
-    chunk_bytes: int
-    chunk_sec: float
-    replicas: int | None = None
-    coded: bool = False
-    faults: tuple[FaultEvent, ...] = ()
-    # Its nodes are up, honest and answer ranges: the stricter bound holds.
-    healthy: bool = False
-
-    @property
-    def film_sec(self) -> float:
-        """How long the film lasts."""
-        return self.chunks * self.chunk_sec
-
-    @property
-    def bitrate_mbps(self) -> float:
-        """What the film needs on average."""
-        return self.chunk_bytes * 8 / 1e6 / self.chunk_sec
-
-    @property
-    def whole_bodies(self) -> bool:
-        """Whether no node answers ranges, so that a chunk comes from one node at best."""
-        return all(node.no_range for node in self.nodes)
-
-    def nodes_of(self, chunk: int) -> tuple[int, ...]:
-        """Return the nodes on which a chunk lies, in the manifest's order."""
-        count = len(self.nodes)
-        copies = count if self.replicas is None else self.replicas
-        return tuple((chunk + turn) % count if copies < count else turn for turn in range(copies))
 
 
 def _links(*rate_and_rtt: tuple[float, float], no_range: bool = False) -> tuple[LinkProfile, ...]:

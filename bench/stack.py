@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from common.endpoints import is_running
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 KINDS = ("buffer", "scheduler", "scheduler.worker", "scheduler.worker", "monitor", "dashboard")
+WORKER = "scheduler.worker"
 READY_SEC = 15.0
 
 
@@ -26,13 +27,18 @@ class NotingMetadata:
 
     def __init__(self, manifest: bytes) -> None:
         noted = self.asked_unix_sec = list[float]()
+        # Set with the first request for the manifest.
+        asked = self.asked = threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body leave in two pieces; the second would wait for the first one's receipt.
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 if self.path.startswith("/manifest/"):
                     noted.append(time.time())
+                    asked.set()
                 self._answer(manifest if self.path.startswith("/manifest/") else b"{}")
 
             def do_POST(self) -> None:
@@ -81,36 +87,34 @@ def short_dir() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def standing_stack(
-    environment: dict[str, str], run_dir: Path, kinds: tuple[str, ...] = KINDS
+    environment: dict[str, str], run_dir: Path, kinds: Sequence[str] = KINDS
 ) -> Iterator[list[int]]:
     """Run the five kinds of process in `run_dir`; yields their process ids in the order of `kinds`."""
     environment = {**environment, "VSTACK_RUN_DIR": str(run_dir)}
     # A port that the dashboard of whoever works here does not use.
     environment.setdefault("DASHBOARD_PORT", "18889")
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-m", kind],
-            cwd=PROJECT_DIR,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for kind in kinds
-    ]
-    try:
+    with contextlib.ExitStack() as waits, contextlib.ExitStack() as ends:
+        # Each by itself: a signal that ends the measurement may come in the middle of these.
+        pids = []
+        for kind in kinds:
+            child = subprocess.Popen(
+                [sys.executable, "-m", kind],
+                cwd=PROJECT_DIR,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            waits.callback(child.wait)
+            ends.callback(child.terminate)
+            pids.append(child.pid)
         deadline_sec = time.monotonic() + READY_SEC
         while not all(is_running(run_dir, r) for r in ("buffer", "scheduler", "monitor")):
             if time.monotonic() > deadline_sec:
                 raise RuntimeError("the stack did not start")
             time.sleep(0.05)
         # Workers have no lock; their inboxes are in the run directory.
-        while len(list(run_dir.glob("worker.*.jobs"))) < kinds.count("scheduler.worker"):
+        while len(list(run_dir.glob("worker.*.jobs"))) < kinds.count(WORKER):
             if time.monotonic() > deadline_sec:
                 raise RuntimeError("the workers did not start")
             time.sleep(0.05)
-        yield [child.pid for child in children]
-    finally:
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.wait()
+        yield pids

@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     fault.add_argument("node", metavar="NODE", help="id, number from 1 or URL")
     fault.add_argument("kind", metavar="KIND", help=", ".join(FAULT_KINDS))
     fault.add_argument("--for", dest="for_sec", type=float, metavar="SEC", help="end it by itself")
+    fault.add_argument("--chunk", metavar="ID", help="with missing: only this chunk")
     fault.set_defaults(run=commands.fault)
     return parser
 
@@ -96,7 +97,8 @@ def _add_up(up: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NODE=FIELDS",
-        help="change one node's link, for instance 2=rate=5,rtt=80 or 1=trace=3g/NAME",
+        help="change one node's link, for instance 2=rate=5,rtt=80,slow_start=true or "
+        "1=trace=3g/NAME,offset=30; also jitter, cut and no_range",
     )
     up.add_argument("--host", default="127.0.0.1", help="address to bind (default %(default)s)")
     up.add_argument("--advertise-host", metavar="HOST", help="host name in URLs (default: --host)")
@@ -114,6 +116,11 @@ def _add_up(up: argparse.ArgumentParser) -> None:
         type=int,
         default=_FREE_FLOOR_BYTES,
         help="free disk space to leave (default %(default)s)",
+    )
+    up.add_argument(
+        "--delivery-log",
+        action="store_true",
+        help="note in each node's requests.jsonl when the parts of a body left",
     )
     # For the process that embeds a cluster: commands on stdin, and its end is the end.
     up.add_argument("--stdin-commands", action="store_true", help=argparse.SUPPRESS)

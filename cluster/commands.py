@@ -3,6 +3,7 @@
 import argparse
 import math
 import sys
+from typing import Any
 
 from cluster.client import CallError, call
 from cluster.faults import parse_fault_kind
@@ -47,6 +48,7 @@ def up(arguments: argparse.Namespace) -> int:
         quota_bytes=arguments.quota_bytes,
         free_floor_bytes=arguments.free_floor_bytes,
         stdin_commands=arguments.stdin_commands,
+        delivery_log=arguments.delivery_log,
     )
     return Supervisor(options).run()
 
@@ -80,8 +82,9 @@ def fault(arguments: argparse.Namespace) -> int:
     if for_sec is not None and not (math.isfinite(for_sec) and 0 < for_sec <= 86_400):
         raise UsageError(f"--for must be above 0 and at most 86400 seconds, got {for_sec:g}")
     node = read_state(data_dir(arguments)).find_node(arguments.node)
-    set_fault(node.control_url, kind, for_sec)
-    say(f"{node.id} {kind}" + (f" for {for_sec:g} s" if for_sec is not None else ""))
+    set_fault(node.control_url, kind, for_sec, arguments.chunk)
+    what = kind if arguments.chunk is None else f"{kind} {arguments.chunk}"
+    say(f"{node.id} {what}" + (f" for {for_sec:g} s" if for_sec is not None else ""))
     return 0
 
 
@@ -100,15 +103,19 @@ def status(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def set_fault(control_url: str, kind: str, for_sec: float | None = None) -> None:
-    """Ask a node over its control address; returns when the fault is in force."""
-    body = {"kind": kind, "for_sec": for_sec}
+def set_fault(
+    control_url: str, kind: str, for_sec: float | None = None, chunk_id: str | None = None
+) -> dict[str, Any]:
+    """Ask a node over its control address; returns the node's status with the fault in force."""
+    body = {"kind": kind, "for_sec": for_sec, "chunk_id": chunk_id}
     try:
         answer = call("PUT", f"{control_url}/fault", json_body=body, timeout_sec=_CONTROL_LIMIT_SEC)
     except CallError as error:
         raise ClusterError(str(error)) from error
     if answer.status != 200:
         raise UsageError(answer.detail())
+    status: dict[str, Any] = answer.json()
+    return status
 
 
 def _print_nodes(state: ClusterState) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 
 from cluster.http1 import MAX_HEAD_BYTES, BadRequestError
+from cluster.slow_start import CongestionWindow
 
 _POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
 _RECEIVE_BYTES = 64 * 1024
@@ -33,6 +34,8 @@ class Connection:
 
     def __init__(self, sock: socket.socket, *, shaped: bool) -> None:
         self.accepted_sec = time.monotonic()
+        # How much may be on the way at a time; None: no limit.
+        self.window: CongestionWindow | None = None
         self._sock = sock
         self._sock.setblocking(False)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

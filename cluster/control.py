@@ -21,8 +21,11 @@ _READ_LIMIT_SEC = 2.0
 class Controlled(Protocol):
     """What can be asked of a node over its control address."""
 
-    def set_fault(self, kind: FaultKind, for_sec: float | None) -> None:
+    def set_fault(self, kind: FaultKind, for_sec: float | None, chunk_id: str | None) -> None:
         """Put a fault in force."""
+
+    def restart_link(self) -> None:
+        """Play the link's trace from its beginning."""
 
     def settle(self) -> None:
         """Wait for pending records."""
@@ -57,7 +60,7 @@ class ControlServer:
 
 
 class _ControlHandler(BaseHTTPRequestHandler):
-    """GET /status, PUT /fault with {"kind", "for_sec"}, POST /settle."""
+    """GET /status, PUT /fault with {"kind", "for_sec", "chunk_id"}, POST /settle, /restart-link."""
 
     # pylint: disable=invalid-name  # the base class finds do_GET and the like by name
 
@@ -78,6 +81,9 @@ class _ControlHandler(BaseHTTPRequestHandler):
         if self.path == "/settle":
             self._node.settle()
             self._answer(200, {"settled": True})
+        elif self.path == "/restart-link":
+            self._node.restart_link()
+            self._answer(200, self._node.status())
         else:
             self._answer(404, {"detail": "Not found"})
 
@@ -92,10 +98,13 @@ class _ControlHandler(BaseHTTPRequestHandler):
             for_sec = None if body.get("for_sec") is None else float(body["for_sec"])
             if for_sec is not None and not (math.isfinite(for_sec) and for_sec > 0):
                 raise ValueError("for_sec must be above 0")
+            chunk_id = None if body.get("chunk_id") is None else str(body["chunk_id"])
+            if chunk_id is not None and kind != "missing":
+                raise ValueError("only the fault missing can be limited to one chunk")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self._answer(400, {"detail": str(error)})
             return
-        self._node.set_fault(kind, for_sec)
+        self._node.set_fault(kind, for_sec, chunk_id)
         self._answer(200, self._node.status())
 
     def log_message(self, format: str, *args: object) -> None:

@@ -118,11 +118,26 @@ class EmbeddedCluster:
                 process.wait()
             _pipe(process.stdout).close()
 
-    def set_fault(self, node: int | str, kind: str, *, for_sec: float | None = None) -> None:
-        """Put a fault in force at a node (number from 1, id or URL); returns when it is."""
+    def set_fault(
+        self,
+        node: int | str,
+        kind: str,
+        *,
+        for_sec: float | None = None,
+        chunk_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Put a fault in force at a node (number from 1, id or URL); returns its status then.
+
+        `chunk_id` limits the fault "missing" to one chunk.
+        """
         from cluster.commands import set_fault
 
-        set_fault(self.node(node).control_url, kind, for_sec)
+        return set_fault(self.node(node).control_url, kind, for_sec, chunk_id)
+
+    def restart_link(self, node: int | str) -> dict[str, Any]:
+        """Play a node's trace from its beginning again; returns the node's status."""
+        status: dict[str, Any] = call("POST", f"{self.node(node).control_url}/restart-link").json()
+        return status
 
     def requests(self, node: int | str) -> list[dict[str, Any]]:
         """Return the records of the node's finished requests in the order of their arrival.

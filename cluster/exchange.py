@@ -9,10 +9,17 @@ from typing import Protocol
 
 from cluster.chunk_store import StoredChunk
 from cluster.connection import Connection, DeadlineError, HaltedError, PeerGoneError
-from cluster.faults import FaultKind, body_limit_bytes, corrupted, withholds_answer
+from cluster.faults import (
+    FaultKind,
+    body_limit_bytes,
+    corrupted,
+    lacks,
+    withholds_answer,
+    wrong_positions,
+)
 from cluster.http1 import ByteRange, RequestHead, response_head
 from cluster.link import Link
-from cluster.request_log import RequestLog, RequestRecord
+from cluster.request_log import DeliveryTrack, RequestLog, RequestRecord
 
 
 class FaultSource(Protocol):
@@ -21,6 +28,10 @@ class FaultSource(Protocol):
     @property
     def kind(self) -> FaultKind:
         """Return the fault in force."""
+
+    @property
+    def chunk_id(self) -> str | None:
+        """Return the chunk it is limited to."""
 
 
 class TruncatedError(Exception):
@@ -35,6 +46,8 @@ class NodeParts:
     faults: FaultSource
     log: RequestLog
     cut_response_after_sec: float | None
+    # Whether records tell when each part of a body left.
+    tracks_delivery: bool = False
 
 
 class Exchange:
@@ -58,6 +71,7 @@ class Exchange:
         self._cut_at_sec = None if cut_sec is None else arrived_sec + cut_sec
         self._status = 0
         self._sent_bytes = 0
+        self._track = DeliveryTrack() if parts.tracks_delivery and self._is_data else None
         self._first_byte_sec: float | None = None
         self._outcome = "complete"
         self._held_by: FaultKind | None = None
@@ -68,6 +82,11 @@ class Exchange:
     def fault(self) -> FaultKind:
         """Return the fault in force."""
         return self._parts.faults.kind
+
+    def lacks(self, object_id: str) -> bool:
+        """Say whether the fault in force makes the node deny that it has an object."""
+        faults = self._parts.faults
+        return lacks(faults.kind, faults.chunk_id, object_id)
 
     def await_answer_time(self) -> None:
         """Wait for the round trip, and for as long as the node is silent."""
@@ -97,6 +116,7 @@ class Exchange:
         self._announce_end()
         self._note_first_byte()
         self._connection.send_all(data, self._cut_at_sec)
+        self._note_sent(len(data))
 
     def answer_json(
         self, status: int, body: object, headers: Mapping[str, str | int] | None = None
@@ -121,6 +141,7 @@ class Exchange:
             head = response_head(status, fields, keep_alive=self.keep_alive)
             self._note_first_byte()
             self._connection.send_all(head, self._cut_at_sec)
+            self._note_sent(len(head))
             self._parts.link.open_transfer()
             try:
                 self._send_body(handle, part)
@@ -157,6 +178,8 @@ class Exchange:
             first_byte_sec=self._first_byte_sec,
             duration_sec=round(time.monotonic() - self._arrived_sec, 6),
             outcome=self._outcome,
+            sent_at=None if self._track is None else self._track.points(),
+            wrong_at=None if self._track is None else tuple(self._track.wrong_at),
         )
         self._parts.log.append(record, announced=self._announced)
 
@@ -164,6 +187,7 @@ class Exchange:
         link = self._parts.link
         while self._sent_bytes < part.length_bytes:
             room_bytes = self._await_leave(part.length_bytes)
+            room_bytes = min(room_bytes, self._await_window(room_bytes))
             size_bytes, grant = link.reserve(room_bytes)
             if grant is not None:
                 try:
@@ -178,7 +202,12 @@ class Exchange:
                 raise OSError(f"{self.head.path} is shorter than it was")
             if self.fault == "corrupt":
                 self._outcome = "corrupt"
-                piece = corrupted(piece, offset_bytes=offset, is_first=self._sent_bytes == 0)
+                is_first = self._sent_bytes == 0
+                piece = corrupted(piece, offset_bytes=offset, is_first=is_first)
+                if self._track is not None:
+                    self._track.wrong_at += wrong_positions(
+                        size_bytes, offset_bytes=offset, is_first=is_first
+                    )
             self._send_piece(piece, part.length_bytes)
 
     def _send_piece(self, piece: bytes, wanted_bytes: int) -> None:
@@ -188,7 +217,10 @@ class Exchange:
             if self._sent_bytes + len(rest) == wanted_bytes:
                 self._announce_end()
             sent_bytes = self._connection.send_some(rest, self._cut_at_sec)
+            self._note_sent(sent_bytes)
             self._sent_bytes += sent_bytes
+            if self._track is not None and sent_bytes:
+                self._track.note(time.time(), self._sent_bytes)
             rest = rest[sent_bytes:]
 
     def _await_leave(self, wanted_bytes: int) -> int:
@@ -202,6 +234,27 @@ class Exchange:
             if fault == "truncate":
                 raise TruncatedError
             self._hold(fault)
+
+    def _await_window(self, wanted_bytes: int) -> int:
+        """Wait until the connection may have more on the way; return how much at most."""
+        window = self._connection.window
+        if window is None:
+            return wanted_bytes
+        if not window.room_bytes(time.monotonic()):
+            # The link does not save up for a connection that may not send.
+            self._parts.link.close_transfer()
+            try:
+                while not window.room_bytes(now_sec := time.monotonic()):
+                    self._wait_or_cut(window.opens_at_sec(now_sec))
+            finally:
+                self._parts.link.open_transfer()
+        return window.room_bytes(time.monotonic())
+
+    def _note_sent(self, size_bytes: int) -> None:
+        window = self._connection.window
+        if window is not None and size_bytes:
+            now_sec = time.monotonic()
+            window.note_sent(size_bytes, now_sec, self._parts.link.rtt_sec(now_sec))
 
     def _hold_while_silent(self) -> None:
         while withholds_answer(fault := self.fault, is_data=self._is_data):

@@ -35,6 +35,17 @@ def parse_fault_kind(text: str) -> FaultKind:
     return text
 
 
+def lacks(kind: FaultKind, only_chunk_id: str | None, object_id: str) -> bool:
+    """Say whether a node with this fault says that it does not have an object.
+
+    `only_chunk_id` narrows the fault to one chunk and its fragments.
+    """
+    if kind != "missing":
+        return False
+    is_same = object_id == only_chunk_id or object_id.startswith(f"{only_chunk_id}-f")
+    return only_chunk_id is None or is_same
+
+
 def withholds_answer(kind: FaultKind, *, is_data: bool) -> bool:
     """Say whether a node with this fault keeps a request waiting, and sends no byte of a body."""
     return kind == "silent" or (kind == "silent_data" and is_data)
@@ -51,16 +62,21 @@ def rate_ratio(kind: FaultKind) -> float:
 
 
 def corrupted(piece: bytes, *, offset_bytes: int, is_first: bool) -> bytes:
-    """Return `piece`, found at `offset_bytes` of the chunk, with bytes inverted.
+    """Return `piece`, found at `offset_bytes` of the chunk, with bytes inverted."""
+    wrong = bytearray(piece)
+    for position in wrong_positions(len(piece), offset_bytes=offset_bytes, is_first=is_first):
+        wrong[position - offset_bytes] ^= 0xFF
+    return bytes(wrong)
+
+
+def wrong_positions(size_bytes: int, *, offset_bytes: int, is_first: bool) -> list[int]:
+    """Return where in the chunk a corrupting node lies in a piece of `size_bytes` at `offset_bytes`.
 
     The first piece of a body always carries a wrong byte, however short the body is.
     """
-    wrong = bytearray(piece)
-    middle = CORRUPT_EVERY_BYTES // 2
-    first = (middle - offset_bytes) % CORRUPT_EVERY_BYTES
-    positions = list(range(first, len(piece), CORRUPT_EVERY_BYTES))
-    if is_first and not positions and piece:
-        positions = [len(piece) // 2]
-    for position in positions:
-        wrong[position] ^= 0xFF
-    return bytes(wrong)
+    first = (CORRUPT_EVERY_BYTES // 2 - offset_bytes) % CORRUPT_EVERY_BYTES
+    end_bytes = offset_bytes + size_bytes
+    positions = list(range(offset_bytes + first, end_bytes, CORRUPT_EVERY_BYTES))
+    if is_first and not positions and size_bytes:
+        positions = [offset_bytes + size_bytes // 2]
+    return positions

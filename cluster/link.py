@@ -8,6 +8,7 @@ from dataclasses import asdict
 from cluster.faults import UNSHAPED_RATE_MBPS
 from cluster.profiles import LinkProfile, load_schedule
 from cluster.shaping import Grant, LinkBucket, RateSchedule
+from cluster.slow_start import CongestionWindow
 
 # How much an unlimited link sends at a time; faults take effect between two pieces.
 _UNSHAPED_PIECE_BYTES = 256 * 1024
@@ -27,6 +28,12 @@ class Link:
         schedule = self._schedule or RateSchedule.constant(UNSHAPED_RATE_MBPS)
         self._bucket = LinkBucket(schedule)
 
+    def restart(self) -> None:
+        """Begin again at the profile's place in its trace."""
+        with self._lock:
+            self._origin_sec = time.monotonic() - self._profile.trace_offset_sec
+            self._bucket.restart(self._now_sec())
+
     @property
     def shaped(self) -> bool:
         """Say whether bodies are paced at all times."""
@@ -44,14 +51,22 @@ class Link:
         A connection is set up one round trip after it was accepted, and the request that came
         over it takes one more.
         """
-        rtt_ms = self._profile.rtt_ms
-        if rtt_ms is None:
-            now_sec = arrived_sec - self._origin_sec
-            rtt_ms = self._schedule.step_at(now_sec).latency_ms if self._schedule else 0.0
         with self._lock:
             jitter_ms = self._rng.uniform(0.0, self._profile.jitter_ms)
-        rtt_sec = rtt_ms / 1000
+        rtt_sec = self.rtt_sec(arrived_sec)
         return max(accepted_sec + rtt_sec, arrived_sec) + rtt_sec + jitter_ms / 1000
+
+    def rtt_sec(self, at_sec: float) -> float:
+        """Return the round trip at the monotonic time `at_sec`."""
+        if self._profile.rtt_ms is not None:
+            return self._profile.rtt_ms / 1000
+        if self._schedule is None:
+            return 0.0
+        return self._schedule.step_at(at_sec - self._origin_sec).latency_ms / 1000
+
+    def new_window(self) -> CongestionWindow | None:
+        """Return the window of a new connection, None where it begins at full speed."""
+        return CongestionWindow() if self._profile.slow_start else None
 
     def open_transfer(self) -> None:
         """Count a body as under way."""
@@ -88,7 +103,13 @@ class Link:
             if self._schedule is not None:
                 step = self._schedule.step_at(self._now_sec())
                 rate_mbps = step.bytes_per_sec * 8 / 1e6 * self._rate_ratio
-            return {"shaped": self.shaped, "rate_mbps": rate_mbps, **asdict(self._bucket.log())}
+            return {
+                "shaped": self.shaped,
+                "rate_mbps": rate_mbps,
+                # Unix time at which the trace was at its first step.
+                "origin_unix_sec": time.time() - self._now_sec(),
+                **asdict(self._bucket.log()),
+            }
 
     def _now_sec(self) -> float:
         return time.monotonic() - self._origin_sec

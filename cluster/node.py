@@ -45,13 +45,16 @@ class NodeOptions:
     max_chunk_bytes: int
     quota_bytes: int | None
     free_floor_bytes: int
+    delivery_log: bool
 
 
 class FaultSwitch:
-    """The fault in force, and when it ends."""
+    """The fault in force, since when, and when it ends."""
 
     def __init__(self) -> None:
         self._kind: FaultKind = "none"
+        self._chunk_id: str | None = None
+        self.since_unix_sec = time.time()
         self.ends_at_sec: float | None = None
 
     @property
@@ -59,9 +62,16 @@ class FaultSwitch:
         """Return the fault in force."""
         return self._kind
 
-    def set(self, kind: FaultKind, ends_at_sec: float | None) -> None:
+    @property
+    def chunk_id(self) -> str | None:
+        """Return the chunk it is limited to."""
+        return self._chunk_id
+
+    def set(self, kind: FaultKind, ends_at_sec: float | None, chunk_id: str | None) -> None:
         """Put a fault in force until the monotonic time `ends_at_sec`."""
         self._kind = kind
+        self._chunk_id = chunk_id
+        self.since_unix_sec = time.time()
         self.ends_at_sec = ends_at_sec
 
 
@@ -93,6 +103,7 @@ class StorageNode:
             faults=self._faults,
             log=self._log,
             cut_response_after_sec=options.profile.cut_response_after_sec,
+            tracks_delivery=options.delivery_log,
         )
         identity = NodeIdentity(
             node_id=options.node_id,
@@ -122,11 +133,13 @@ class StorageNode:
             self._log.close()
             logger.info("node stopped node_id=%s", self._options.node_id)
 
-    def set_fault(self, kind: FaultKind, for_sec: float | None) -> None:
+    def set_fault(
+        self, kind: FaultKind, for_sec: float | None, chunk_id: str | None = None
+    ) -> None:
         """Put a fault in force, for running transfers too; returns when it is."""
         with self._switching:
             ends_at_sec = None if for_sec is None else time.monotonic() + for_sec
-            self._faults.set(kind, None if kind == "none" else ends_at_sec)
+            self._faults.set(kind, None if kind == "none" else ends_at_sec, chunk_id)
             self._link.set_rate_ratio(rate_ratio(kind))
             if kind == "down":
                 self._listener.refuse("down")
@@ -135,6 +148,10 @@ class StorageNode:
             self._listener.wake_all()
             logger.info("fault set node_id=%s kind=%s", self._options.node_id, kind)
         self._stop.wake()
+
+    def restart_link(self) -> None:
+        """Play the link's trace from its beginning again."""
+        self._link.restart()
 
     def settle(self) -> None:
         """Wait until the records of all answers already sent are written."""
@@ -147,7 +164,12 @@ class StorageNode:
         return {
             "node_id": self._options.node_id,
             "url": self._options.node_url,
-            "fault": {"kind": self._faults.kind, "remaining_sec": remaining},
+            "fault": {
+                "kind": self._faults.kind,
+                "chunk_id": self._faults.chunk_id,
+                "since_unix_sec": self._faults.since_unix_sec,
+                "remaining_sec": remaining,
+            },
             "connections": self._listener.connection_count,
             "chunk_count": len(self._store),
             "used_bytes": self._store.used_bytes,

@@ -46,6 +46,7 @@ class NodeService:
 
     def serve(self, connection: Connection) -> None:
         """Answer the requests of one connection one after the other."""
+        connection.window = self._parts.link.new_window()
         try:
             while (received := connection.read_head(_IDLE_SEC)) is not None:
                 raw, arrived_sec = received
@@ -141,7 +142,7 @@ class NodeService:
             exchange.answer_error(404, "Chunk not found")
 
     def _get(self, exchange: Exchange, chunk_id: str) -> None:
-        if exchange.fault == "missing":
+        if exchange.lacks(chunk_id):
             exchange.answer_error(404, "Chunk not found", outcome="missing")
             return
         chunk = self._store.find(chunk_id)

@@ -22,6 +22,8 @@ class LinkProfile:
 
     `rtt_ms` of None means the trace's latency, or 0. `no_range` imitates the original node: 200
     with the whole body, a bare ETag. `cut_response_after_sec` imitates its write timeout.
+    `slow_start` makes each connection begin as TCP does on a long link (`cluster/slow_start.py`);
+    without it a connection is as fast as the link from its first byte.
     """
 
     rate_mbps: float | None = None
@@ -31,6 +33,7 @@ class LinkProfile:
     jitter_ms: float = 0.0
     no_range: bool = False
     cut_response_after_sec: float | None = None
+    slow_start: bool = False
 
     def as_json(self) -> str:
         """Return the profile as one JSON object."""
@@ -70,7 +73,8 @@ _SHORT_NAMES: Mapping[str, str] = {
     "offset": "trace_offset_sec",
     "cut": "cut_response_after_sec",
 }
-_FIELDS = (*_RANGES, "trace", "no_range")
+_FLAGS = ("no_range", "slow_start")
+_FIELDS = (*_RANGES, "trace", *_FLAGS)
 
 
 def profile_from_fields(fields: Mapping[str, object], where: str) -> LinkProfile:
@@ -109,13 +113,13 @@ def with_link_spec(profile: LinkProfile, spec: str, where: str) -> LinkProfile:
         key, equals, text = part.partition("=")
         key = _SHORT_NAMES.get(key.strip(), key.strip())
         if not equals or key not in _FIELDS:
-            known = ", ".join([*_SHORT_NAMES, "trace", "no_range"])
+            known = ", ".join([*_SHORT_NAMES, "trace", *_FLAGS])
             raise ProfileError(f"{where}: cannot read {part!r}; accepted fields: {known}")
         if key == "trace":
             fields[key] = text
-        elif key == "no_range":
+        elif key in _FLAGS:
             if text not in ("true", "false"):
-                raise ProfileError(f"{where}: no_range must be true or false, got {text!r}")
+                raise ProfileError(f"{where}: {key} must be true or false, got {text!r}")
             fields[key] = text == "true"
         else:
             try:
@@ -149,9 +153,9 @@ def _with_fields(base: LinkProfile, fields: Mapping[str, object], where: str) ->
             if not low <= number <= high:
                 raise ProfileError(f"{where}: {key} must be {low:g} to {high:g}, got {value!r}")
             values[key] = number
-        elif key == "no_range":
+        elif key in _FLAGS:
             if not isinstance(value, bool):
-                raise ProfileError(f"{where}: no_range must be true or false, got {value!r}")
+                raise ProfileError(f"{where}: {key} must be true or false, got {value!r}")
             values[key] = value
         elif key == "trace":
             _load_trace(str(value), where)

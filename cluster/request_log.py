@@ -8,6 +8,8 @@ from pathlib import Path
 
 # A log that grew past this is set aside as `requests.jsonl.1`, replacing an older one.
 _MAX_LOG_BYTES = 64 * 1024 * 1024
+# Points of a delivery log are at least this far apart.
+_TRACK_STEP_SEC = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,30 @@ class RequestRecord:
     first_byte_sec: float | None
     duration_sec: float
     outcome: str
+    # Only in a delivery log: (unix time, bytes of the body sent until then), thinned, last included.
+    sent_at: tuple[tuple[float, int], ...] | None = None
+    # Only there: where in the chunk the node lied.
+    wrong_at: tuple[int, ...] | None = None
+
+
+class DeliveryTrack:
+    """When the bytes of one body left (one point a stretch, and the last), and which were wrong."""
+
+    def __init__(self) -> None:
+        self.wrong_at: list[int] = []
+        self._points: list[tuple[float, int]] = []
+        self._last: tuple[float, int] | None = None
+
+    def note(self, unix_sec: float, sent_bytes: int) -> None:
+        """Note that `sent_bytes` of the body have left by `unix_sec`."""
+        self._last = (round(unix_sec, 4), sent_bytes)
+        if not self._points or unix_sec - self._points[-1][0] >= _TRACK_STEP_SEC:
+            self._points.append(self._last)
+
+    def points(self) -> tuple[tuple[float, int], ...]:
+        """Return the points so far."""
+        tail = [self._last] if self._last and self._last != self._points[-1] else []
+        return (*self._points, *tail)
 
 
 class RequestLog:
@@ -50,7 +76,12 @@ class RequestLog:
 
     def append(self, record: RequestRecord, *, announced: bool) -> None:
         """Write one record; `announced` takes back an `announce_end`."""
-        line = json.dumps(asdict(record)) + "\n"
+        fields = asdict(record)
+        if record.sent_at is None:
+            del fields["sent_at"]
+        if not record.wrong_at:
+            del fields["wrong_at"]
+        line = json.dumps(fields) + "\n"
         with self._changed:
             self._file.write(line)
             self._file.flush()

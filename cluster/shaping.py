@@ -121,6 +121,10 @@ class LinkBucket:
             raise ValueError(f"rate_ratio must be above 0, got {rate_ratio}")
         self._rate_ratio = rate_ratio
 
+    def restart(self, now_sec: float) -> None:
+        """Follow a clock that was set to `now_sec`."""
+        self._next_free_sec = now_sec
+
     def open_transfer(self, now_sec: float) -> None:
         """Count a transfer as under way; the first after idleness begins with an empty bucket."""
         if self._transfers == 0:

@@ -45,6 +45,7 @@ class ClusterOptions:
     quota_bytes: int | None
     free_floor_bytes: int
     stdin_commands: bool
+    delivery_log: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,7 @@ class Supervisor:
                     "max_chunk_bytes": options.max_chunk_bytes,
                     "quota_bytes": options.quota_bytes,
                     "free_floor_bytes": options.free_floor_bytes,
+                    "delivery_log": options.delivery_log,
                 },
             )
             self._children.append(child)

@@ -14,7 +14,7 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, dataclass_transform
 
 import msgpack
@@ -67,6 +67,11 @@ def tag_of(cls_or_message: object) -> str:
     return typing.cast(str, getattr(cls_or_message, "__message_tag__"))  # noqa: B009
 
 
+def is_known(tag: bytes) -> bool:
+    """Tell whether a first frame is the tag of some message."""
+    return tag.decode("ascii", "replace") in _BY_TAG
+
+
 def registered() -> dict[str, type]:
     """Return every message class by tag, for the generated documentation and its test."""
     return dict(_BY_TAG)
@@ -76,6 +81,43 @@ def encode(msg: object) -> list[bytes]:
     """Return `[tag, body]`."""
     body = {"v": PROTOCOL_VERSION, "m": _writer(type(msg))(msg)}
     return [tag_of(msg).encode(), msgpack.packb(body)]
+
+
+def pack_value(item: object) -> bytes:
+    """Return one field's value as it stands in a body, for `encode_packed`."""
+    return _packed(_plain(item))
+
+
+def pack_list(items: Sequence[bytes]) -> bytes:
+    """Return the packed list of items that are packed already."""
+    header: bytes = msgpack.Packer().pack_array_header(len(items))
+    return header + b"".join(items)
+
+
+def encode_packed(cls: type, **fields: bytes) -> list[bytes]:
+    """Return what `encode` would for a message of which every field is packed already.
+
+    For large messages of which little has changed since the last one.
+    """
+    names = {f.name for f in dataclasses.fields(cls)}
+    if names != fields.keys():
+        raise TypeError(f"{cls.__name__}: {sorted(names ^ fields.keys())} missing or unknown")
+    packer = msgpack.Packer()
+    body: list[bytes] = [
+        packer.pack_map_header(2),
+        packer.pack("v"),
+        packer.pack(PROTOCOL_VERSION),
+        packer.pack("m"),
+        packer.pack_map_header(len(fields)),
+    ]
+    for name, packed in fields.items():
+        body += (packer.pack(name), packed)
+    return [tag_of(cls).encode(), b"".join(body)]
+
+
+def _packed(plain: Any) -> bytes:
+    packed: bytes = msgpack.packb(plain)
+    return packed
 
 
 def decode(frames: list[bytes]) -> Any:

@@ -43,7 +43,7 @@ from common.values import (
 
 @message("monitor.scores")
 class NodeScores:
-    """Scores of all nodes of all sessions; snapshot (monitor PUB -> scheduler, dashboard, main)."""
+    """Scores of all nodes that are pinged; snapshot (monitor PUB -> scheduler, dashboard, main)."""
 
     published_unix_sec: float
     nodes: tuple[NodeScore, ...]

@@ -48,10 +48,14 @@ class Choice:
 
 def usable_sources(chunk: Wanted, nodes: NodeBook, now_sec: float, *, urgent: bool) -> list[Source]:
     """Return the places a chunk may be read from now; empty when this round is exhausted."""
-    gone = chunk.excluded | chunk.banned
-    usable = [s for s in chunk.sources() if s.node_url not in gone]
+    usable = chunk.sources()
+    if chunk.excluded or chunk.banned:
+        gone = chunk.excluded | chunk.banned
+        usable = [s for s in usable if s.node_url not in gone]
     if _too_few(chunk, usable):
         return []
+    if all(nodes.node(s.node_url).blameless for s in usable):
+        return usable
     # Each of these is left out only where enough others remain: refusing them all would refuse to play.
     doubts: tuple[Callable[[Node], bool], ...] = (
         lambda node: node.banned,
@@ -150,7 +154,7 @@ def _body_size(
     helpers = [other for other in others if other.accepts_ranges is not False]
     # Those whose rate is known take from its tail at once.
     tails = sum(not helper.measured for helper in helpers)
-    return max((end - start) // 2, end - start - FIRST_TAIL_BYTES * tails)
+    return max(1, (end - start) // 2, end - start - FIRST_TAIL_BYTES * tails)
 
 
 def _begun_by_a_body(source: Source, sources: list[Source], nodes: NodeBook) -> bool:

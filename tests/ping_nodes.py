@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from monitor.pinger import Outcome, Pinger
 
 Answer = Callable[["PingNode", socket.socket], bool]
 
@@ -117,3 +121,14 @@ def ping_nodes(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[
     finally:
         for node in nodes:
             node.close()
+
+
+def outcomes(pinger: Pinger, count: int) -> list[Outcome]:
+    """Run a pinger as a loop would until so much has ended."""
+    ended: list[Outcome] = []
+    give_up_sec = time.monotonic() + 20
+    while len(ended) < count:
+        assert time.monotonic() < give_up_sec
+        select.select([pinger.fileno()], [], [], 0.02)
+        ended += pinger.turn()
+    return ended

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+import json
+import os
+import platform
 import statistics
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
 
 from bench.bulk.runs import Run
 
@@ -13,11 +18,13 @@ def show(
     results: dict[str, list[Run]],
     film_bytes: int,
     hash_sec_per_gb: float,
-    options: argparse.Namespace,
+    count: int,
 ) -> None:
     """Print the tables."""
     film_gb = film_bytes * 1e-9
-    print(f"\n{film_gb:.2f} GB, medians of {options.runs} runs, all bytes verified")
+    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    print(f"\n{when}, {cpu_text()}, Python {platform.python_version()}")
+    print(f"{film_gb:.2f} GB, medians of {count} runs, all bytes verified")
     print(
         "client             Gbit/s  transfer   CPU s/GB: client  server   other load   sent/film"
         "  requests"
@@ -40,6 +47,30 @@ def show(
     print("(others: from the command) to the end of the last answer; other load: CPUs' worth of")
     print("work on this machine that belongs to neither client nor server\n")
     _show_parts(results, film_gb, hash_sec_per_gb)
+
+
+def write(
+    results: dict[str, list[Run]], film_bytes: int, hash_sec_per_gb: float, path: Path
+) -> None:
+    """Write the figures of every run as JSON."""
+    body = {
+        "at_unix_sec": datetime.now(UTC).timestamp(),
+        "cpu": cpu_text(),
+        "film_bytes": film_bytes,
+        "sha256_sec_per_gb": hash_sec_per_gb,
+        "runs": {name: [asdict(run) for run in runs] for name, runs in results.items()},
+    }
+    path.write_text(json.dumps(body, indent=1) + "\n")
+
+
+def cpu_text() -> str:
+    """Return how many CPUs of which kind there are."""
+    kinds = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return f"{os.cpu_count()} CPUs {kinds[0] if kinds else platform.machine()}"
 
 
 def _show_parts(results: dict[str, list[Run]], film_gb: float, hash_sec_per_gb: float) -> None:

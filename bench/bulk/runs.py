@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -132,30 +134,22 @@ def _play(
     command += [f"--workers={workers}"] if workers else []
     command += ["--private"] if private else []
     said = bench.folder / "main.json"
-    with said.open("wb") as out:
-        child = subprocess.Popen(command, cwd=PROJECT_DIR, env=environment, stdout=out)
-        cpu_sec = wait_cpu_sec(child)
+    code, cpu_sec = _run([command], environment, said)
     summary = json.loads(said.read_text().splitlines()[-1])
     played, needed = summary["chunks_played"], len(bench.film.chunk_ids)
-    if child.returncode or played != needed:
-        raise RuntimeError(f"main.py ended with {child.returncode}, {played} of {needed} chunks")
+    if code or played != needed:
+        raise RuntimeError(f"main.py ended with {code}, {played} of {needed} chunks")
     return cpu_sec
 
 
 def prove_delivery(bench: Bench, workers: int) -> bool:
     """Tell whether what comes out at the other end of the client is the film, byte by byte."""
+    said = bench.folder / "delivered.sum"
     command = f"{sys.executable} main.py {bench.film.video_id} --output - --raw --no-pace --quiet"
     command += f" --private --workers={workers} --metadata-url {bench.store.metadata_url}"
-    came = subprocess.run(
-        ["sh", "-c", f"{command} | sha256sum"],
-        cwd=PROJECT_DIR,
-        env=client_environment(str(bench.folder)),
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout
+    _run([["sh", "-c", f"{command} | sha256sum"]], client_environment(str(bench.folder)), said)
     every = list(range(len(bench.film.chunk_ids)))
-    return came.split()[0] == bench.film.checksum_of(every)
+    return said.read_text().split()[0] == bench.film.checksum_of(every)
 
 
 # ------------------------------------------------------------ others
@@ -168,8 +162,8 @@ def run_threads(bench: Bench, threads: int, processes: int) -> Run:
     return bench.measure(lambda: _all_right([command]))
 
 
-def run_curl_streams(bench: Bench, streams: int) -> Run:
-    """Several curls, each with the URLs of every n-th chunk on one connection, piped into one sha256sum each.
+def run_curl_streams(bench: Bench, streams: int, hasher: str = "sha256sum") -> Run:
+    """Several curls, each with the URLs of every n-th chunk on one connection, piped into one hasher each.
 
     As cheap as curl can be: one process and one sum for hundreds of chunks, none of which is known to be right before
     the end.
@@ -182,7 +176,7 @@ def run_curl_streams(bench: Bench, streams: int) -> Run:
         listed.write_text("".join(f"url = {urls[index]}\n" for index in mine))
         wanted.append(bench.film.checksum_of(mine))
         out = bench.folder / f"curl-{stream}.sum"
-        commands.append(["sh", "-c", f"curl -sSf -K {listed} | sha256sum > {out}"])
+        commands.append(["sh", "-c", f"curl -sSf -K {listed} | {hasher} > {out}"])
     run = bench.measure(lambda: _all_right(commands))
     for stream, checksum in enumerate(wanted):
         if (bench.folder / f"curl-{stream}.sum").read_text().split()[0] != checksum:
@@ -225,8 +219,32 @@ def run_aria2(bench: Bench, parallel: int, arguments: list[str]) -> Run:
 
 
 def _all_right(commands: list[list[str]]) -> tuple[float, dict[str, float]]:
-    children = [subprocess.Popen(command, cwd=PROJECT_DIR) for command in commands]
-    cpu_sec = sum(wait_cpu_sec(child) for child in children)
-    if any(child.returncode for child in children):
-        raise RuntimeError(f"{commands[0][0]} ended with {[c.returncode for c in children]}")
+    code, cpu_sec = _run(commands)
+    if code:
+        raise RuntimeError(f"{commands[0][0]} ended with {code}")
     return cpu_sec, {}
+
+
+def _run(
+    commands: list[list[str]],
+    environment: dict[str, str] | None = None,
+    stdout_path: Path = Path(os.devnull),
+) -> tuple[int, float]:
+    """Run commands side by side; return the first exit code that is not 0, and their CPU seconds."""
+    children: list[subprocess.Popen[bytes]] = []
+    try:
+        with stdout_path.open("wb") as out:
+            children += [
+                # A group of its own: a pipeline has to be ended as a whole.
+                subprocess.Popen(
+                    command, cwd=PROJECT_DIR, env=environment, stdout=out, start_new_session=True
+                )
+                for command in commands
+            ]
+        cpu_sec = sum(wait_cpu_sec(child) for child in children)
+    finally:
+        for child in children:
+            if child.returncode is None:
+                os.killpg(child.pid, signal.SIGTERM)
+                child.wait()
+    return next((child.returncode for child in children if child.returncode), 0), cpu_sec

@@ -48,7 +48,9 @@ def test_a_trace_replaces_the_rate() -> None:
 
 
 def test_a_profile_survives_its_text_forms() -> None:
-    profile = LinkProfile(trace=A_TRACE, rtt_ms=7.5, no_range=True, cut_response_after_sec=2.0)
+    profile = LinkProfile(
+        trace=A_TRACE, rtt_ms=7.5, no_range=True, cut_response_after_sec=2.0, slow_start=True
+    )
     assert profile_from_json(profile.as_json()) == profile
     assert with_link_spec(LinkProfile(), profile.as_link_spec(), "--link 1") == profile
 
@@ -69,6 +71,7 @@ def test_every_trace_can_be_played(path: Path) -> None:
         ("rtt=-1", "rtt_ms must be 0 to 10000"),
         ("cut=0", "cut_response_after_sec must be 0.1 to 3600"),
         ("no_range=maybe", "no_range must be true or false"),
+        ("slow_start=1", "slow_start must be true or false"),
         ("colour=red", "cannot read 'colour=red'; accepted fields: rate"),
         ("trace=5g/none", "trace '5g/none' not found"),
         (f"rate=1,trace={A_TRACE}", "rate_mbps and trace exclude each other"),

@@ -14,6 +14,8 @@ from scheduler.planner import Event
 from scheduler.wanted import Job, Wanted
 
 MAX_RANGES_PER_NODE = 2
+# What a message to a worker takes beside the round trip.
+TRAVEL_SEC = 0.01
 
 
 def check(world: World, event: Event | None, commands: list[Command]) -> None:
@@ -57,14 +59,14 @@ def _asks_for_what_nobody_brings(world: World, fetch: FetchRange) -> None:
     if not found:
         return
     (job,) = found
-    if job.whole_body:
+    chunk = job.chunk
+    if any(other.whole_body and other.part == job.part for other in chunk.jobs.values()):
         # A body begins at 0 whatever is held; several may race until their rates compare.
         return
-    chunk = job.chunk
     assert chunk.parts[job.part].missing_within(job.start, job.end) == [(job.start, job.end)]
     others = [o for o in chunk.jobs.values() if o is not job and o.part == job.part]
     for other in others:
-        if not (other.cancelled or other.whole_body):
+        if not other.cancelled:
             assert not _overlap(job, other), "two ranges bring the same bytes"
 
 
@@ -73,15 +75,22 @@ def _overlap(job: Job, other: Job) -> bool:
 
 
 def _no_capable_node_idles(world: World) -> None:
-    """An idle node that answers ranges never waits while it could bring free bytes of the most urgent chunk."""
+    """An idle node that answers ranges never waits while it could bring free bytes of the most urgent chunk in time."""
     planner, now_sec = world.planner, world.now_sec
     if planner.workers.freest() is None:
         return
     chunk = _most_urgent(world)
     if chunk is None or (not chunk.jobs and len(_reading(world)) >= planner.max_active_chunks):
         return
-    for source in usable_sources(chunk, planner.nodes, now_sec):
-        node = planner.nodes.node(source.node_url)
+    sources = usable_sources(chunk, planner.nodes, now_sec, urgent=True)
+    nodes = {s.node_url: planner.nodes.node(s.node_url) for s in sources}
+    left = chunk.free_bytes + sum(job.remaining for job in chunk.jobs.values())
+    for source in sources:
+        node = nodes[source.node_url]
+        others = sum(n.rate_mbps for n in nodes.values() if n is not node)
+        if others and node.latency_sec + TRAVEL_SEC >= left * 8 / 1e6 / others:
+            # Its first byte would come after the others' last one.
+            continue
         if node.active == 0 and node.accepts_ranges is not False:
             assert not chunk.free_spans(source.part), (
                 f"{node.node_url} idles while {chunk.spec.chunk_id} has free bytes"
@@ -99,9 +108,18 @@ def _most_urgent(world: World) -> Wanted | None:
         if chunk.delivered_sec is None
         and chunk.verifying_sec is None
         and chunk.retry_at_sec <= world.now_sec
-        and usable_sources(chunk, world.planner.nodes, world.now_sec)
+        and usable_sources(chunk, world.planner.nodes, world.now_sec, urgent=True)
     ]
     return min(waiting, key=lambda c: (c.deadline_sec, c.spec.sequence_num), default=None)
+
+
+def _bodies_overlap(chunk: Wanted, world: World) -> bool:
+    """Whether a second copy of bytes may be under way that the worker throws away.
+
+    Bytes discarded meanwhile are then missed late: when no verdict comes, the chunk moves.
+    """
+    nodes = world.planner.nodes
+    return any(nodes.node(url).accepts_ranges is False for url in chunk.node_urls())
 
 
 def _held_bytes_are_held(world: World) -> None:
@@ -109,7 +127,7 @@ def _held_bytes_are_held(world: World) -> None:
     for chunk in world.planner.chunks:
         worker = world.workers.get(chunk.worker_id)
         assembly = worker.assemblies.get(chunk.lease_id) if worker is not None else None
-        if assembly is None:
+        if assembly is None or _bodies_overlap(chunk, world):
             continue
         for index, part in chunk.parts.items():
             spans = [(c.start, c.end) for c in part.contributions]

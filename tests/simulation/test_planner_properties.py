@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from bench.scenarios import FaultEvent, Scenario
 from bench.viewer import Viewer, manifest_of, node_url
@@ -31,6 +31,8 @@ MODEST = settings(
     derandomize=True,
     max_examples=100,
     deadline=None,
+    # Shrinking a failing session takes minutes; the drawn example is printed and repeats as it is.
+    phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

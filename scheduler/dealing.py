@@ -115,6 +115,7 @@ class Dealer:
             if chunk.retry_at_sec > now_sec:
                 # It waits for better times, and must not keep the others waiting.
                 continue
+            chunk.give_second_chance(now_sec)
             sources = assignment.usable_sources(
                 chunk, schedule.nodes, now_sec, urgent=self._is_urgent(chunk, now_sec)
             )
@@ -227,8 +228,9 @@ class Dealer:
         if not self._may_read(chunk):
             return False
         urgent = self._is_urgent(chunk, now_sec)
-        if urgent and any(
+        if any(
             job.chunk.deadline_sec < chunk.deadline_sec
+            and self._is_urgent(job.chunk, now_sec)
             and timing.remaining_sec(job, node, now_sec) > timing.ahead_sec(node, same_chunk=False)
             for job in schedule.jobs_at(node.node_url)
         ):

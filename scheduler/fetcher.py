@@ -169,7 +169,7 @@ class RangeRead:
         When this returns, no byte beyond a nearer end is written any more.
         """
         with self._target.lock:
-            if end > self._end and self._honoured is not False:
+            if end > self._end and self._ask_range and self._honoured is not False:
                 return
             self._end = min(end, self._part_size)
             reached = self._until >= self._end

@@ -111,10 +111,8 @@ class ChunkHome:
         with self._lock:
             return tuple(self._assemblies)
 
-    def progress(
-        self, *, only_new: bool = False, only_first: bool = False
-    ) -> tuple[JobProgress, ...]:
-        """Return the running ranges, those that brought bytes since they were last told of, or their first bytes.
+    def progress(self, *, only_new: bool = False) -> tuple[JobProgress, ...]:
+        """Return the running ranges, or those that brought bytes since they were last told of.
 
         Asked several times a second, it also ends the reads that no timeout ends.
         """
@@ -125,9 +123,8 @@ class ChunkHome:
                 read = fetch.read
                 read.cut_if_overdue(now_sec)
                 received_bytes = read.received_bytes
-                if only_new or only_first:
-                    told_bytes = fetch.reported_bytes
-                    if received_bytes == told_bytes or (only_first and told_bytes):
+                if only_new:
+                    if received_bytes == fetch.reported_bytes:
                         continue
                     fetch.reported_bytes = received_bytes
                 found.append(

@@ -31,9 +31,8 @@ from common.service import Service
 from scheduler.home import ChunkHome
 
 HEARTBEAT_SEC = 1.0
-# Ranges with new bytes are told of at every second of these ticks, the first bytes of a range at each: a node that is
-# new is worth what they say of its rate.
-PROGRESS_TICK_SEC = 0.05
+# So soon the first bytes of a new node tell what its rate is.
+PROGRESS_SEC = 0.05
 # Chunks one worker is the home of at the same time. Two workers can hold the default of 4 chunks with room for the
 # next ones, and 8 chunks waiting for the buffer stay below its queue's limit.
 SLOTS = 8
@@ -45,7 +44,6 @@ class WorkerProcess:
     def __init__(self, endpoints: Endpoints, worker_id: str) -> None:
         self.service = Service(endpoints)
         self.worker_id = worker_id
-        self._progress_ticks = 0
         self._reports = endpoints.address("scheduler.reports")
         self._home = ChunkHome(worker_id, report=self._report_soon, deliver=self._deliver_soon)
         handle = self._home.handle
@@ -63,7 +61,7 @@ class WorkerProcess:
         )
         self.service.every(HEARTBEAT_SEC, self._beat)
         self.service.every(HEARTBEAT_SEC, self._home.keep_warm)
-        self.service.every(PROGRESS_TICK_SEC, self._send_progress)
+        self.service.every(PROGRESS_SEC, self._send_progress)
         self.service.after(HEARTBEAT_SEC, keep_freed_memory)
         self.service.on_close(self._say_goodbye)
         self._beat()
@@ -96,9 +94,7 @@ class WorkerProcess:
         )
 
     def _send_progress(self) -> None:
-        self._progress_ticks += 1
-        every_range = self._progress_ticks % 2 == 0
-        running = self._home.progress(only_new=every_range, only_first=not every_range)
+        running = self._home.progress(only_new=True)
         if running:
             self._push(RangeProgress(worker_id=self.worker_id, running=running))
 

@@ -61,11 +61,11 @@ def test_the_first_bytes_of_a_range_are_told_of_apart(home: Home) -> None:
     with ping_nodes(answer) as (node,):
         job = home.fetch(node, silence_sec=PATIENT_SEC)
         wait_until(lambda: home.real.progress()[0].received_bytes == 10_000)
-        (first,) = home.real.progress(only_first=True)
+        (first,) = home.real.progress(only_new=True)
         assert (first.job_id, first.received_until_bytes) == (job, 10_000)
+        assert home.real.progress(only_new=True) == ()
         go_on.set()
         wait_until(lambda: home.real.progress()[0].received_bytes == 20_000)
-        assert home.real.progress(only_first=True) == (), "these are not the first"
         (more,) = home.real.progress(only_new=True)
         assert more.received_until_bytes == 20_000
         home.real.handle(CancelRange(job_id=job))

@@ -112,14 +112,14 @@ class Dealer:
         for chunk in waiting:
             if in_work >= self.max_active_chunks:
                 break
-            if chunk.retry_at_sec > now_sec or chunk.verifying_sec is not None:
-                # It waits for better times or for its verdict, and must not keep the others waiting.
+            if chunk.retry_at_sec > now_sec:
+                # It waits for better times, and must not keep the others waiting.
                 continue
             chunk.give_second_chance(now_sec)
             sources = assignment.usable_sources(
                 chunk, schedule.nodes, now_sec, urgent=self._is_urgent(chunk, now_sec)
             )
-            if not sources and not chunk.jobs:
+            if not sources and not chunk.jobs and chunk.verifying_sec is None:
                 self._retry_later(chunk, now_sec, commands)
                 continue
             in_work += 1

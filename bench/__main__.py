@@ -1,11 +1,14 @@
-"""`python -m bench [real|report|show|startup|memory|planner]`: measurements of the running program."""
+"""`python -m bench [real|report|show|startup|memory]`: measurements of the running program.
+
+Beside it: `python -m bench.bulk`, `bench.simulate`, `bench.planner`, `bench.monitor_scale`, `bench.clients`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from bench import memory, planner, real, report, show, startup
+from bench import memory, real, report, show, startup
 
 
 def main() -> int:
@@ -19,7 +22,6 @@ def main() -> int:
     starts.add_argument("--runs", type=int, default=10, help="starts of each kind (default 10)")
     sizes = what.add_parser("memory", help="what the processes hold over time")
     sizes.add_argument("--minutes", type=float, default=10, help="length of the run (default 10)")
-    what.add_parser("planner", help="decisions a second, and how they grow with the nodes")
     arguments = parser.parse_args()
     if arguments.what == "real":
         return real.run(arguments)
@@ -29,10 +31,8 @@ def main() -> int:
         return show.run(arguments)
     if arguments.what == "startup":
         startup.run(arguments.runs)
-    elif arguments.what == "memory":
-        memory.run(arguments.minutes)
     else:
-        planner.run()
+        memory.run(arguments.minutes)
     return 0
 
 

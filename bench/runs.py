@@ -22,6 +22,8 @@ from bench.stage import VIDEO_ID, AppliedFault, Show, Stage
 LIMIT_RATIO = 4.0
 _END_LIMIT_SEC = 10.0
 # A stack is quiet when all its processes together use less than this share of a core for a while.
+# What a standing stack needs to know its nodes and to have connections to them.
+_STANDING_SEC = 6.0
 _QUIET_RATIO = 0.1
 _QUIET_STEP_SEC = 0.5
 _QUIET_LIMIT_SEC = 20.0
@@ -128,6 +130,7 @@ def _standing(client: Client, stage: Stage, folder: Path) -> Iterator[list[int]]
 
 def _wait_quiet(pids: Sequence[int]) -> None:
     """Wait until processes that have just begun have nothing to do: a standing stack has been there for long."""
+    time.sleep(_STANDING_SEC)
     give_up_sec = time.monotonic() + _QUIET_LIMIT_SEC
     used_sec = sum(map(_cpu_sec, pids))
     while time.monotonic() < give_up_sec:

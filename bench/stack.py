@@ -93,17 +93,20 @@ def standing_stack(
     environment = {**environment, "VSTACK_RUN_DIR": str(run_dir)}
     # A port that the dashboard of whoever works here does not use.
     environment.setdefault("DASHBOARD_PORT", "18889")
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-m", kind],
-            cwd=PROJECT_DIR,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for kind in kinds
-    ]
-    try:
+    with contextlib.ExitStack() as waits, contextlib.ExitStack() as ends:
+        # Each by itself: a signal that ends the measurement may come in the middle of these.
+        pids = []
+        for kind in kinds:
+            child = subprocess.Popen(
+                [sys.executable, "-m", kind],
+                cwd=PROJECT_DIR,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            waits.callback(child.wait)
+            ends.callback(child.terminate)
+            pids.append(child.pid)
         deadline_sec = time.monotonic() + READY_SEC
         while not all(is_running(run_dir, r) for r in ("buffer", "scheduler", "monitor")):
             if time.monotonic() > deadline_sec:
@@ -114,9 +117,4 @@ def standing_stack(
             if time.monotonic() > deadline_sec:
                 raise RuntimeError("the workers did not start")
             time.sleep(0.05)
-        yield [child.pid for child in children]
-    finally:
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.wait()
+        yield pids

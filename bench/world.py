@@ -28,7 +28,7 @@ from common.messages import (
     Transfer,
 )
 from monitor.book import NodeBook, answer_age_limit_sec
-from monitor.prober import probe_timeout_sec
+from monitor.probe import probe_timeout_sec
 from monitor.schedule import PingSchedule
 from scheduler.commands import Command, JobMessage, PublishTransfer, SendJob, TellBuffer
 from scheduler.planner import Event, Planner

@@ -6,7 +6,8 @@ from buffer.store import ChunkStore
 from buffer.timeline import Timeline
 from common.messages import ChunkSpec, WantedChunk
 
-# Without pacing nothing is due at a time; this spacing keeps the order and tells the planner to be quick.
+# Without pacing nothing is due at a time; this spacing keeps the order and tells the planner to be quick. Not even the
+# first is due at once: later ones would be held back for its sake, and nobody waits for it.
 UNPACED_SPACING_SEC = 0.5
 
 
@@ -32,6 +33,6 @@ def wanted_chunks(
             break
         if number in store or number in given_up:
             continue
-        due_sec = start_sec - playhead_sec if paced else len(wanted) * UNPACED_SPACING_SEC
+        due_sec = start_sec - playhead_sec if paced else (len(wanted) + 1) * UNPACED_SPACING_SEC
         wanted.append(WantedChunk(chunk=chunks[number], deadline_in_sec=max(0.0, due_sec)))
     return tuple(wanted)

@@ -25,6 +25,7 @@ from common.endpoints import Endpoints, RoleLock
 from common.errors import ExitCode, VideoClientError
 from common.event_log import EventLog
 from common.manifest import MAX_CHUNK_BYTES, Manifest, parse_manifest
+from common.memory import keep_freed_memory
 from common.messages import (
     ChunkDelivery,
     ChunkMap,
@@ -95,6 +96,7 @@ class BufferProcess:
         self.service.every(TICK_SEC, self._tick)
         self.service.every(STATUS_SEC, self._publish)
         self.service.every(DEMAND_SEC, self._repeat_demand)
+        self.service.after(DEMAND_SEC, keep_freed_memory)
         self.service.on_close(self._lock.release)
         self.service.on_close(self._close_all)
 

@@ -1,4 +1,4 @@
-"""The metadata client: manifests, the list of videos, the view counter.
+"""The metadata client: manifests, the lists of videos and nodes, the view counter.
 
 Blocking; callers run it where blocking is allowed.
 """
@@ -13,9 +13,13 @@ from urllib.parse import quote
 import requests
 
 from common.errors import CatalogError
+from common.node_urls import check_node_url
+from common.units import node_of
 
 # The largest manifest a sane service sends; read in pieces so that an endless body is cut off here.
 _MAX_BODY_BYTES = 256 * 1024 * 1024
+# Some ten thousand nodes.
+_MAX_NODES_BYTES = 4 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
 
 
@@ -49,9 +53,10 @@ class Catalog:
         except CatalogError:
             return False
 
-    def manifest_json(self, video_id: str) -> bytes:
+    def manifest_json(self, video_id: str, *, max_bytes: int | None = None) -> bytes:
         """Return the manifest as it was sent; raise CatalogError `unreachable` or `not_found`."""
-        status, body = self._request("GET", f"/manifest/{quote(video_id, safe='')}")
+        path = f"/manifest/{quote(video_id, safe='')}"
+        status, body = self._request("GET", path, max_bytes=max_bytes)
         if status == 404:
             raise CatalogError(f"no video {video_id!r} at {self._base}", fault="not_found")
         if status != 200:
@@ -94,11 +99,39 @@ class Catalog:
                 f"metadata service {self._base}: /videos is not the list we know", fault="invalid"
             ) from error
 
+    def healthy_nodes(self) -> tuple[str, ...]:
+        """Return the nodes the service holds for healthy, as origins, each once; raise CatalogError.
+
+        What is no http(s) URL is left out. A service that lists no nodes at all is `unreachable` for this purpose.
+        """
+        status, body = self._request("GET", "/nodes/healthy", max_bytes=_MAX_NODES_BYTES)
+        if status != 200:
+            raise CatalogError(
+                f"metadata service {self._base} answered {status} to /nodes/healthy",
+                fault="unreachable",
+            )
+        try:
+            rows: Any = json.loads(body)
+            if isinstance(rows, dict):
+                rows = rows["nodes"]
+            if not isinstance(rows, list):
+                raise TypeError
+            named = [row["node_url"] if isinstance(row, dict) else row for row in rows]
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            raise CatalogError(
+                f"metadata service {self._base}: /nodes/healthy is not the list we know",
+                fault="invalid",
+            ) from error
+        return tuple(dict.fromkeys(origin for origin in map(_origin, named) if origin))
+
     def post_view(self, video_id: str) -> None:
         """Count one view; a service that does not know views is no error."""
         self._request("POST", f"/video/{quote(video_id, safe='')}/view")
 
-    def _request(self, method: str, path: str) -> tuple[int, bytes]:
+    def _request(
+        self, method: str, path: str, *, max_bytes: int | None = None
+    ) -> tuple[int, bytes]:
+        limit_bytes = _MAX_BODY_BYTES if max_bytes is None else max_bytes
         try:
             with self._http.request(
                 method,
@@ -111,10 +144,10 @@ class Catalog:
                 body = bytearray()
                 for piece in response.iter_content(_PIECE_BYTES):
                     body += piece
-                    if len(body) > _MAX_BODY_BYTES:
+                    if len(body) > limit_bytes:
                         raise CatalogError(
                             f"metadata service {self._base}: {path} is larger than "
-                            f"{_MAX_BODY_BYTES} bytes",
+                            f"{limit_bytes} bytes",
                             fault="invalid",
                         )
                 return response.status_code, bytes(body)
@@ -123,6 +156,14 @@ class Catalog:
                 f"metadata service {self._base} does not answer: {_reason(error)}",
                 fault="unreachable",
             ) from error
+
+
+def _origin(node_url: Any) -> str:
+    """Return the node as sessions name it; empty when it is no URL of a node."""
+    try:
+        return node_of(check_node_url(node_url)) if isinstance(node_url, str) else ""
+    except ValueError:
+        return ""
 
 
 def _reason(error: Exception) -> str:

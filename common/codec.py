@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, dataclass_transform
 
 import msgpack
@@ -29,8 +30,11 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_SHOWN_CHARS = 80
 
 T = TypeVar("T")
-_Reader = Callable[[Any, str], Any]
+_Reader = Callable[[Any], Any]
 _Writer = Callable[[Any], Any]
+
+# Types whose values travel as they are.
+_PLAIN = (str, int, float, bool, bytes)
 
 _BY_TAG: dict[str, type] = {}
 _READERS: dict[type, _Reader] = {}
@@ -63,6 +67,11 @@ def tag_of(cls_or_message: object) -> str:
     return typing.cast(str, getattr(cls_or_message, "__message_tag__"))  # noqa: B009
 
 
+def is_known(tag: bytes) -> bool:
+    """Tell whether a first frame is the tag of some message."""
+    return tag.decode("ascii", "replace") in _BY_TAG
+
+
 def registered() -> dict[str, type]:
     """Return every message class by tag, for the generated documentation and its test."""
     return dict(_BY_TAG)
@@ -72,6 +81,43 @@ def encode(msg: object) -> list[bytes]:
     """Return `[tag, body]`."""
     body = {"v": PROTOCOL_VERSION, "m": _writer(type(msg))(msg)}
     return [tag_of(msg).encode(), msgpack.packb(body)]
+
+
+def pack_value(item: object) -> bytes:
+    """Return one field's value as it stands in a body, for `encode_packed`."""
+    return _packed(_plain(item))
+
+
+def pack_list(items: Sequence[bytes]) -> bytes:
+    """Return the packed list of items that are packed already."""
+    header: bytes = msgpack.Packer().pack_array_header(len(items))
+    return header + b"".join(items)
+
+
+def encode_packed(cls: type, **fields: bytes) -> list[bytes]:
+    """Return what `encode` would for a message of which every field is packed already.
+
+    For large messages of which little has changed since the last one.
+    """
+    names = {f.name for f in dataclasses.fields(cls)}
+    if names != fields.keys():
+        raise TypeError(f"{cls.__name__}: {sorted(names ^ fields.keys())} missing or unknown")
+    packer = msgpack.Packer()
+    body: list[bytes] = [
+        packer.pack_map_header(2),
+        packer.pack("v"),
+        packer.pack(PROTOCOL_VERSION),
+        packer.pack("m"),
+        packer.pack_map_header(len(fields)),
+    ]
+    for name, packed in fields.items():
+        body += (packer.pack(name), packed)
+    return [tag_of(cls).encode(), b"".join(body)]
+
+
+def _packed(plain: Any) -> bytes:
+    packed: bytes = msgpack.packb(plain)
+    return packed
 
 
 def decode(frames: list[bytes]) -> Any:
@@ -93,27 +139,48 @@ def decode(frames: list[bytes]) -> Any:
         raise ProtocolError(
             f"{tag}: protocol version {_shown(version)}, expected {PROTOCOL_VERSION}"
         )
-    return _reader(cls)(body.get("m"), tag)
+    try:
+        return _reader(cls)(body.get("m"))
+    except _Misfit as misfit:
+        raise ProtocolError(f"{tag}{misfit}") from None
 
 
 def _writer(cls: type) -> _Writer:
     writer = _WRITERS.get(cls)
     if writer is None:
-        fields = [f.name for f in dataclasses.fields(cls)]
+        hints = typing.get_type_hints(cls)
+        names = tuple(f.name for f in dataclasses.fields(cls))
+        nested = [name for name in names if not _is_plain(hints[name])]
+        # Two fields at least, so that a tuple comes back.
+        values = operator.attrgetter(*names, names[0])
 
         def write(msg: Any) -> dict[str, Any]:
-            return {name: _plain(getattr(msg, name)) for name in fields}
+            written = dict(zip(names, values(msg), strict=False))
+            for name in nested:
+                written[name] = _plain(written[name])
+            return written
 
         writer = _WRITERS[cls] = write
     return writer
 
 
+def _is_plain(hint: Any) -> bool:
+    """Whether every value of this type travels as it is."""
+    inner = [a for a in typing.get_args(hint) if isinstance(a, type)] or [hint]
+    return typing.get_origin(hint) is Literal or all(i in (*_PLAIN, type(None)) for i in inner)
+
+
 def _plain(item: Any) -> Any:
-    if isinstance(item, tuple):
+    if type(item) is tuple:
         return [_plain(part) for part in item]
-    if dataclasses.is_dataclass(item):
-        return _writer(type(item))(item)
-    return item
+    return _writer(type(item))(item) if hasattr(item, "__dataclass_fields__") else item
+
+
+class _Misfit(Exception):
+    """A value does not fit; the text begins with its place below the reader's own."""
+
+
+_ABSENT = object()
 
 
 def _reader(cls: type) -> _Reader:
@@ -125,15 +192,19 @@ def _reader(cls: type) -> _Reader:
             for f in dataclasses.fields(cls)
         ]
 
-        def read(raw: Any, where: str) -> Any:
-            if not isinstance(raw, dict):
-                raise ProtocolError(f"{where}: expected a map, got {type(raw).__name__}")
+        def read(raw: Any) -> Any:
+            if type(raw) is not dict:
+                raise _Misfit(f": expected a map, got {type(raw).__name__}")
             known = {}
-            for name, read_field, required in fields:
-                if name in raw:
-                    known[name] = read_field(raw[name], f"{where}.{name}")
-                elif required:
-                    raise ProtocolError(f"{where}.{name}: missing")
+            try:
+                for name, read_field, required in fields:
+                    item = raw.get(name, _ABSENT)
+                    if item is not _ABSENT:
+                        known[name] = read_field(item)
+                    elif required:
+                        raise _Misfit(": missing")
+            except _Misfit as misfit:
+                raise _Misfit(f".{name}{misfit}") from None
             return cls(**known)
 
         reader = _READERS[cls] = read
@@ -147,21 +218,15 @@ def _reader_for(hint: Any) -> _Reader:
         inner = [_reader_for(a) for a in arguments if a is not type(None)]
         if len(inner) != 1 or len(arguments) != 2:
             raise TypeError(f"messages allow no union but T | None: {hint}")
-        return lambda raw, where: None if raw is None else inner[0](raw, where)
+        (some,) = inner
+        return lambda raw: None if raw is None else some(raw)
     if origin is tuple:
-        item = _reader_for(arguments[0])
-
-        def read_tuple(raw: Any, where: str) -> tuple[Any, ...]:
-            if not isinstance(raw, list):
-                raise ProtocolError(f"{where}: expected a list, got {type(raw).__name__}")
-            return tuple(item(part, f"{where}[{i}]") for i, part in enumerate(raw))
-
-        return read_tuple
+        return _tuple_reader(_reader_for(arguments[0]))
     if origin is Literal:
 
-        def read_literal(raw: Any, where: str) -> Any:
+        def read_literal(raw: Any) -> Any:
             if raw not in arguments:
-                raise ProtocolError(f"{where}: {_shown(raw)} is none of {', '.join(arguments)}")
+                raise _Misfit(f": {_shown(raw)} is none of {', '.join(arguments)}")
             return raw
 
         return read_literal
@@ -169,17 +234,41 @@ def _reader_for(hint: Any) -> _Reader:
         return _reader(typing.cast(type, hint))
     if hint is float:
         return _read_float
-    if hint in (str, int, bool, bytes):
-        return lambda raw, where: _read_exact(raw, where, hint)
+    if hint in _PLAIN:
+        return _exact_reader(hint)
     raise TypeError(f"messages do not know the type {hint}")
 
 
-def _read_float(raw: Any, where: str) -> float:
+def _tuple_reader(read_item: _Reader) -> _Reader:
+    def read_tuple(raw: Any) -> tuple[Any, ...]:
+        if type(raw) is not list:
+            raise _Misfit(f": expected a list, got {type(raw).__name__}")
+        read: list[Any] = []
+        try:
+            for item in raw:
+                read.append(read_item(item))
+        except _Misfit as misfit:
+            raise _Misfit(f"[{len(read)}]{misfit}") from None
+        return tuple(read)
+
+    return read_tuple
+
+
+def _exact_reader(kind: type) -> _Reader:
+    def read_exact(raw: Any) -> Any:
+        if type(raw) is not kind:
+            raise _Misfit(f": expected {kind.__name__}, got {type(raw).__name__}")
+        return raw
+
+    return read_exact
+
+
+def _read_float(raw: Any) -> float:
     if type(raw) not in (float, int):
-        raise ProtocolError(f"{where}: expected float, got {type(raw).__name__}")
+        raise _Misfit(f": expected float, got {type(raw).__name__}")
     if not math.isfinite(raw):
         # Comparisons with it would be false in both directions.
-        raise ProtocolError(f"{where}: {raw} is no number")
+        raise _Misfit(f": {raw} is no number")
     return float(raw)
 
 
@@ -187,9 +276,3 @@ def _shown(raw: Any) -> str:
     """Return what a log can bear of something a peer sent."""
     text = repr(raw)
     return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}..."
-
-
-def _read_exact(raw: Any, where: str, kind: type) -> Any:
-    if type(raw) is not kind:
-        raise ProtocolError(f"{where}: expected {kind.__name__}, got {type(raw).__name__}")
-    return raw

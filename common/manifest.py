@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from common.errors import CatalogError
 from common.messages import ChunkSpec, FragmentSpec, Replica
+
+# Whoever has a manifest mostly has its nodes: their URLs' functions are exported from here as well.
+from common.node_urls import check_node_url as check_node_url, chunk_url as chunk_url
 from common.units import node_of
 
 # A chunk lives in memory while it is assembled; the store's own limit is 2 MiB + 1 KiB, other stores may allow more.
@@ -32,25 +34,6 @@ def parse_checksum(text: str) -> str:
     if found is None:
         raise ValueError(f"{text[:80]!r} is no sha256 (64 hex digits, optionally after 'sha256:')")
     return found.group(1).lower()
-
-
-def check_node_url(url: str) -> str:
-    """Return a node's base URL without a trailing slash; raise ValueError when it is no http(s) URL."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    # urlsplit overlooks line breaks; a name and password would be sent to whoever the manifest names.
-    odd = any(c.isspace() or not c.isprintable() for c in url) or len(url) > 1024
-    if not usable or odd or parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError(f"{url[:120]!r} is no http(s) URL of a node")
-    return url.rstrip("/")
-
-
-def chunk_url(node_base_url: str, chunk_id: str) -> str:
-    """Return the URL of a chunk or fragment on a V-Stack node."""
-    return f"{node_base_url.rstrip('/')}/chunk/{quote(chunk_id, safe='')}"
 
 
 class _Fragment(BaseModel):
@@ -130,7 +113,7 @@ class _ManifestBody(BaseModel):
 class Manifest:
     """A validated manifest: chunks in playing order, sequence numbers 0..n-1 without a gap."""
 
-    __slots__ = ("chunk_duration_sec", "chunks", "duration_sec", "title", "video_id")
+    __slots__ = ("_node_urls", "chunk_duration_sec", "chunks", "duration_sec", "title", "video_id")
 
     def __init__(self, body: _ManifestBody, fallback_chunk_duration_sec: float) -> None:
         self.video_id = body.video_id
@@ -140,6 +123,7 @@ class Manifest:
         self.chunks = tuple(
             chunk.to_spec() for chunk in sorted(body.chunks, key=lambda c: c.sequence_num)
         )
+        self._node_urls: tuple[str, ...] | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -148,12 +132,15 @@ class Manifest:
 
     def node_urls(self) -> tuple[str, ...]:
         """Return every node named, each once, in order of appearance."""
-        urls = (
-            replica.url
-            for chunk in self.chunks
-            for replica in (*chunk.replicas, *(r for f in chunk.fragments for r in f.replicas))
-        )
-        return tuple(dict.fromkeys(node_of(url) for url in urls))
+        if self._node_urls is None:
+            # Asked with every status of a session, and a film may name a million replicas.
+            urls = (
+                replica.url
+                for chunk in self.chunks
+                for replica in (*chunk.replicas, *(r for f in chunk.fragments for r in f.replicas))
+            )
+            self._node_urls = tuple(dict.fromkeys(node_of(url) for url in urls))
+        return self._node_urls
 
 
 def parse_manifest(

@@ -43,7 +43,7 @@ from common.values import (
 
 @message("monitor.scores")
 class NodeScores:
-    """Scores of all nodes of all sessions; snapshot (monitor PUB -> scheduler, dashboard, main)."""
+    """Scores of all nodes that are pinged; snapshot (monitor PUB -> scheduler, dashboard, main)."""
 
     published_unix_sec: float
     nodes: tuple[NodeScore, ...]
@@ -128,6 +128,14 @@ class CloseChunk:
     lease_id: str
 
 
+@message("worker.warm")
+class WarmNodes:
+    """Keep so many connections open to each of these nodes, none to others (scheduler PUSH -> worker.<id>.jobs)."""
+
+    node_urls: tuple[str, ...]
+    per_node_count: int
+
+
 @message("worker.heartbeat")
 class WorkerHeartbeat:
     """A worker's complete registration, each second and on change (worker PUSH -> scheduler.reports)."""
@@ -144,7 +152,7 @@ class WorkerHeartbeat:
 
 @message("worker.progress")
 class RangeProgress:
-    """Bytes of running ranges, every 100 ms while any arrive (worker PUSH -> scheduler.reports)."""
+    """Bytes of running ranges, every 50 ms while any arrive (worker PUSH -> scheduler.reports)."""
 
     worker_id: str
     running: tuple[JobProgress, ...]

@@ -45,6 +45,7 @@ class Service:
         self.dropped_messages = 0
         self._poller = zmq.Poller()
         self._readers: dict[Any, Callable[[], bool]] = {}
+        self._watched: dict[int, Callable[[], None]] = {}
         self._pushes: dict[str, zmq.Socket[bytes]] = {}
         self._publishers: list[sockets.Publisher] = []
         self._closing: list[Callable[[], None]] = []
@@ -84,12 +85,13 @@ class Service:
         socket = sockets.connect_subscriber(
             self.context, [self.endpoints.address(c) for c in channels]
         )
-        self._register(socket, lambda: self._dispatch(socket, handlers, strict=False))
+        wanted = {codec.tag_of(handled).encode() for handled in handlers}
+        self._register(socket, lambda: self._dispatch(socket, handlers, wanted))
 
     def pull(self, address: str, handlers: dict[type, Handler]) -> str:
         """Bind an inbox for work; return its real address."""
         socket = sockets.bind_pull(self.context, address)
-        self._register(socket, lambda: self._dispatch(socket, handlers, strict=True))
+        self._register(socket, lambda: self._dispatch(socket, handlers, None))
         return sockets.bound_address(socket)
 
     def pull_payloads(self, address: str, handler: PayloadHandler, *, max_bytes: int) -> None:
@@ -115,6 +117,11 @@ class Service:
             return True
 
         self._register(socket, read)
+
+    def watch(self, descriptor: int, action: Callable[[], None]) -> None:
+        """Call `action` when somebody's file descriptor is readable; it must outlive the loop."""
+        self._poller.register(descriptor, zmq.POLLIN)
+        self._watched[descriptor] = action
 
     def push(self, address: str, msg: object) -> bool:
         """Send work to `address`; False when its queue is full (the work will be asked for again)."""
@@ -150,18 +157,24 @@ class Service:
         self._readers[socket] = read
 
     def _dispatch(
-        self, socket: zmq.Socket[bytes], handlers: dict[type, Handler], *, strict: bool
+        self,
+        socket: zmq.Socket[bytes],
+        handlers: dict[type, Handler],
+        wanted: set[bytes] | None,
     ) -> bool:
+        """Handle one message; with `wanted` tags, those of others are passed over before they are read."""
         try:
             frames = socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
             return False
+        if wanted is not None and frames[0] not in wanted and codec.is_known(frames[0]):
+            return True
         msg = self._decode(frames)
         if msg is not None:
             handler = handlers.get(type(msg))
             if handler is not None:
                 self._guard(handler, msg)
-            elif strict:
+            elif wanted is None:
                 self._drop(f"no handler for {codec.tag_of(msg)}")
         return True
 
@@ -248,6 +261,9 @@ class Service:
                 with contextlib.suppress(BlockingIOError):
                     while os.read(self._wake_read, 4096):
                         pass
+                continue
+            if socket in self._watched:
+                self._guard(self._watched[socket])
                 continue
             read = self._readers[socket]
             for _ in range(_BATCH):

@@ -105,8 +105,14 @@ class Publisher:
 
     def publish(self, msg: object, key: str | None = "") -> None:
         frames = codec.encode(msg)
-        if key is not None:
-            self._last[(codec.tag_of(msg), key)] = frames
+        if key is None:
+            self.socket.send_multipart(frames)
+        else:
+            self.publish_encoded(type(msg), frames, key)
+
+    def publish_encoded(self, msg_type: type, frames: list[bytes], key: str = "") -> None:
+        """Publish and keep a message of `msg_type` that is encoded already."""
+        self._last[(codec.tag_of(msg_type), key)] = frames
         self.socket.send_multipart(frames)
 
     def keep(self, msg: object, key: str = "") -> None:

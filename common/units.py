@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from urllib.parse import urlsplit
 
 
@@ -31,6 +32,8 @@ def clock_text(position_sec: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+# Taking a URL apart costs microseconds; a film's URLs come again with every word of its session.
+@functools.lru_cache(maxsize=16_384)
 def node_of(url: str) -> str:
     """Return the node of a replica URL: its origin, lower case, without a trailing slash."""
     parts = urlsplit(url)

@@ -8,6 +8,7 @@ the score follows from the histories alone, whoever filled them.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from common.estimators import Goodput, PeakLatency, Reliability, node_score
@@ -99,6 +100,13 @@ class NodeBook:
             known.update(dict.fromkeys(url for url in histories if histories.samples(url)))
         return tuple(known)
 
+    def added_urls(self) -> Iterable[str]:
+        """Return the nodes that were added or measured by record calls; to be read at once."""
+        return self._marks.keys()
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
     def _of(self, node_url: str) -> _Marks:
         return self._marks.setdefault(node_key(node_url), _Marks())
 
@@ -140,6 +148,11 @@ class NodeBook:
         self.record_answer(node_url, now_sec=now_sec, now_unix_sec=now_unix_sec)
         if accepts_ranges is not None and not marks.ranges_tried:
             marks.accepts_ranges = accepts_ranges
+
+    def record_range_check(self, node_url: str, *, honoured: bool) -> None:
+        """Fold in what a request for one byte told; as sure as a transfer."""
+        marks = self._of(node_url)
+        marks.accepts_ranges, marks.ranges_tried = honoured, True
 
     def record_bandwidth(self, node_url: str, bandwidth_mbps: float) -> None:
         """Fold in one bandwidth measurement; what is no finite rate is ignored."""
@@ -232,6 +245,12 @@ class NodeBook:
         limit_sec = self._timeout_sec if timeout_sec is None else timeout_sec
         fresh = now_sec - marks.answered_sec <= limit_sec
         return fresh and sum(recent) / len(recent) >= HEALTHY_SHARE_RATIO
+
+    def fresh_until_sec(self, node_url: str) -> float:
+        """Return when the node's last answer will be too old for a healthy node."""
+        marks = self._marks.get(node_key(node_url))
+        answered_sec = marks.answered_sec if marks is not None else None
+        return -math.inf if answered_sec is None else answered_sec + self._timeout_sec
 
     def last_update_unix_sec(self, node_url: str) -> float | None:
         """Return when the node answered last."""

@@ -17,7 +17,8 @@ from common.errors import ConfigError
 from common.units import megabits_per_sec
 from monitor.book import MIN_TRANSFER_BYTES, NodeBook, answer_age_limit_sec
 from monitor.histories import Histories, node_key
-from monitor.prober import OVERDUE_TIMEOUTS, Probe, ProbePool, probe_timeout_sec
+from monitor.pinger import Pinger
+from monitor.probe import OVERDUE_TIMEOUTS, Probe, probe_timeout_sec
 from monitor.schedule import PingSchedule
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class NetworkMonitor:
         self.last_update = LastUpdates(self._book)
         self._change = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self._pool: ProbePool | None = None
+        self._pinger: Pinger | None = None
 
     # ------------------------------------------------------------ monitoring
 
@@ -134,12 +135,12 @@ class NetworkMonitor:
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait({task})
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.request_stop()
+        pinger, self._pinger = self._pinger, None
+        if pinger is not None:
+            pinger.request_stop()
             with ThreadPoolExecutor(1) as joiner:
                 loop = asyncio.get_running_loop()
-                if not await loop.run_in_executor(joiner, pool.join, JOIN_SEC):
+                if not await loop.run_in_executor(joiner, pinger.join, JOIN_SEC):
                     logger.warning("probes still hang in the network; leaving them")
 
     async def _ping_all(self, keys: list[str], probed: asyncio.Event) -> None:
@@ -164,32 +165,33 @@ class NetworkMonitor:
             unmeasured.discard(probe.node_url)
             if not unmeasured:
                 probed.set()
-            wake.set()
 
-        def on_probe_thread(probe: Probe) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended without stop_monitoring
-                loop.call_soon_threadsafe(on_probe, probe)
-
-        pool = self._pool = ProbePool(on_probe_thread, timeout_sec=timeout_sec)
+        pinger = self._pinger = Pinger(timeout_sec=timeout_sec)
+        descriptor = pinger.fileno()
+        loop.add_reader(descriptor, wake.set)
         try:
             for key in keys:
                 self._book.add_node(key)
                 schedule.add(key, time.monotonic())
             while True:
                 wake.clear()
+                for outcome in pinger.turn():
+                    if isinstance(outcome, Probe):
+                        on_probe(outcome)
                 now_sec = time.monotonic()
                 for key in schedule.overdue(now_sec, timeout_sec * OVERDUE_TIMEOUTS):
-                    pool.abort(key)
+                    pinger.abort(key)
                 for key in schedule.due(now_sec):
-                    pool.submit(key)
+                    pinger.submit(key)
                 next_sec = schedule.next_due_sec()
                 # With all probes in flight the next look is for those that overrun.
                 wait_sec = timeout_sec if next_sec is None else max(0.0, next_sec - now_sec)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(wait_sec, timeout_sec)):
+                    async with asyncio.timeout(min(wait_sec, timeout_sec / 2)):
                         await wake.wait()
         finally:
-            pool.request_stop()
+            loop.remove_reader(descriptor)
+            pinger.request_stop()
 
     # ------------------------------------------------------------ evidence from downloads
 

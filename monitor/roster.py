@@ -1,4 +1,7 @@
-"""Which nodes the sessions use. No I/O, no clock, no randomness: time is an argument."""
+"""Which nodes are pinged: those the sessions use, and those the metadata service lists.
+
+No I/O, no clock, no randomness: time is an argument.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ ENDED_SESSION_SEC = 60.0
 # A session nothing was heard of for this long has lost its buffer process; it is known again when
 # it speaks again.
 SILENT_SESSION_SEC = 600.0
+# Of the nodes no session uses, so many are pinged. Each costs a connection here and there, and a tenth of a per mille
+# of a core; a store with more is measured where its sessions play.
+MAX_STANDING_NODES = 1000
 
 
 @dataclass(slots=True)
@@ -52,3 +58,26 @@ class SessionNodes:
                 for node_url in session.node_urls
             )
         )
+
+
+class Roster:
+    """All nodes worth pinging: the sessions', and those that a session may be about to use."""
+
+    def __init__(self, *, max_standing: int = MAX_STANDING_NODES) -> None:
+        self.sessions = SessionNodes()
+        self._max_standing = max_standing
+        self._standing: tuple[str, ...] = ()
+
+    def list_standing(self, node_urls: Iterable[str]) -> None:
+        """Take over what the metadata service lists; those it lists no more are left to the sessions."""
+        self._standing = tuple(dict.fromkeys(map(node_key, node_urls)))
+
+    def node_urls(self, now_sec: float) -> tuple[str, ...]:
+        """Return the nodes to ping, each once, the sessions' first."""
+        wanted = dict.fromkeys(self.sessions.node_urls(now_sec))
+        in_use = len(wanted)
+        for node_url in self._standing:
+            if len(wanted) - in_use >= self._max_standing:
+                break
+            wanted[node_url] = None
+        return tuple(wanted)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections import deque
 from dataclasses import dataclass
 
 # Ratio. Clients started together must not ping in step.
 JITTER_RATIO = 0.1
-# Probes in flight; each costs a thread. A thousand nodes pinged every 3 s with 50 ms each need 17.
-MAX_IN_FLIGHT = 32
+# Probes in flight. A thousand nodes pinged every 3 s with 200 ms each need 67; the bound keeps a start with many nodes
+# from connecting to all of them at once.
+MAX_IN_FLIGHT = 256
 # Nodes that did not answer last time wait for a timeout each: they get at most half, so that they
 # never delay others.
-MAX_SUSPECTS_IN_FLIGHT = 16
+MAX_SUSPECTS_IN_FLIGHT = 128
 
 
 @dataclass(slots=True)
 class _Timer:
     ticket: int
     suspect: bool
+    is_new: bool
 
 
 class PingSchedule:
@@ -33,11 +36,14 @@ class PingSchedule:
         rng: random.Random,
         max_in_flight: int = MAX_IN_FLIGHT,
         max_suspects_in_flight: int = MAX_SUSPECTS_IN_FLIGHT,
+        second_after_sec: float = math.inf,
     ) -> None:
+        """`second_after_sec` is how soon a new node that answered is probed again, if sooner than usual."""
         self._interval_sec = interval_sec
         self._rng = rng
         self._max_in_flight = max_in_flight
         self._max_suspects_in_flight = max_suspects_in_flight
+        self._second_after_sec = second_after_sec
         self._tickets = itertools.count()
         self._timers: dict[str, _Timer] = {}
         self._heap: list[tuple[float, int, str]] = []
@@ -49,7 +55,7 @@ class PingSchedule:
     def add(self, node_url: str, now_sec: float) -> None:
         """Ping a node from now on; one that is known already keeps its timer."""
         if node_url not in self._timers:
-            self._timers[node_url] = _Timer(-1, False)
+            self._timers[node_url] = _Timer(-1, suspect=False, is_new=True)
             if node_url not in self._in_flight:
                 self._arm(node_url, now_sec)
 
@@ -100,9 +106,13 @@ class PingSchedule:
         """A probe is over; the next one is due one interval after it began."""
         started_sec, suspect = self._in_flight.pop(node_url, (now_sec, False))
         self._suspects_in_flight -= suspect
-        if node_url in self._timers:
-            self._timers[node_url].suspect = not answered
-            wait_sec = self._interval_sec * self._rng.uniform(1 - JITTER_RATIO, 1 + JITTER_RATIO)
+        timer = self._timers.get(node_url)
+        if timer is not None:
+            timer.suspect = not answered
+            length_sec = self._interval_sec
+            if answered and timer.is_new:
+                timer.is_new, length_sec = False, min(length_sec, self._second_after_sec)
+            wait_sec = length_sec * self._rng.uniform(1 - JITTER_RATIO, 1 + JITTER_RATIO)
             self._arm(node_url, max(now_sec, started_sec + wait_sec))
 
     def overdue(self, now_sec: float, limit_sec: float) -> list[str]:

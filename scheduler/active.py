@@ -35,6 +35,9 @@ class ActiveBook:
 
     def replace(self, group: str, chunks: list[tuple[Wanted, list[Source]]]) -> None:
         """Take over a group's chunks in work, most urgent first."""
+        known = self._groups.get(group, [])
+        if [(old.chunk, old.sources) for old in known] == chunks:
+            return
         for old in self._groups.pop(group, ()):
             for url in {source.node_url for source in old.sources}:
                 at_node = self._at_node[url]

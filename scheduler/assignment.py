@@ -22,6 +22,10 @@ RANGE_SEC = 0.2
 RANGE_ROUND_TRIPS = 2.0
 MIN_RANGE_BYTES = 64 * 1024
 MAX_RANGE_BYTES = 1024 * 1024
+# On links this fast a request costs more than dividing gains: a share is not less than this, a range may be longer.
+FAST_RATE_MBPS = 200.0
+FAST_SHARE_SEC = 0.01
+FAST_RANGE_SEC = 0.05
 # The last shares of an urgent chunk may be small: what counts is that all nodes end together.
 MIN_SHARE_BYTES = 8 * 1024
 # What a node on probation may prove itself with.
@@ -44,10 +48,14 @@ class Choice:
 
 def usable_sources(chunk: Wanted, nodes: NodeBook, now_sec: float, *, urgent: bool) -> list[Source]:
     """Return the places a chunk may be read from now; empty when this round is exhausted."""
-    gone = chunk.excluded | chunk.banned
-    usable = [s for s in chunk.sources() if s.node_url not in gone]
+    usable = chunk.sources()
+    if chunk.excluded or chunk.banned:
+        gone = chunk.excluded | chunk.banned
+        usable = [s for s in usable if s.node_url not in gone]
     if _too_few(chunk, usable):
         return []
+    if all(nodes.node(s.node_url).blameless for s in usable):
+        return usable
     # Each of these is left out only where enough others remain: refusing them all would refuse to play.
     doubts: tuple[Callable[[Node], bool], ...] = (
         lambda node: node.banned,
@@ -127,7 +135,7 @@ def next_range(
             size = _body_size((start, end), node, sources, nodes, urgent=urgent)
         if size <= 0:
             continue
-        if end - start - size < MIN_SHARE_BYTES:
+        if end - start - size < _least_share(node):
             size = end - start
         if node.accepts_ranges is not False and _begun_by_a_body(source, sources, nodes):
             return Choice(source, end - size, end)
@@ -210,7 +218,7 @@ def _size(
     starting: bool,
 ) -> int:
     if not urgent:
-        return MAX_RANGE_BYTES
+        return _longest_range(node)
     share = fair_share(node, chunk, sources, nodes, busy_sec)
     if leading and not share:
         # Even the smallest range would end after all the others.
@@ -219,11 +227,24 @@ def _size(
         return min(MAX_RANGE_BYTES, max(share, MIN_SHARE_BYTES))
     per_sec = node.rate_mbps * 1e6 / 8
     length_sec = max(RANGE_SEC, RANGE_ROUND_TRIPS * node.latency_sec)
-    size = min(MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, round(per_sec * length_sec)))
+    share = max(share, _least_share(node))
+    size = min(_longest_range(node), max(MIN_RANGE_BYTES, round(per_sec * length_sec)))
     if starting:
         # Later chunks get no more than keeps the link busy until the urgent one may need it.
         return min(size, max(MIN_RANGE_BYTES, round(per_sec * node.latency_sec)))
-    return max(MIN_SHARE_BYTES, min(size, share))
+    return min(size, share)
+
+
+def _least_share(node: Node) -> int:
+    if node.rate_mbps < FAST_RATE_MBPS:
+        return MIN_SHARE_BYTES
+    return round(node.rate_mbps * 1e6 / 8 * FAST_SHARE_SEC)
+
+
+def _longest_range(node: Node) -> int:
+    if node.rate_mbps < FAST_RATE_MBPS:
+        return MAX_RANGE_BYTES
+    return max(MAX_RANGE_BYTES, round(node.rate_mbps * 1e6 / 8 * FAST_RANGE_SEC))
 
 
 def fair_share(

@@ -14,9 +14,12 @@ from common.messages import (
     OpenChunk,
     ResizeRange,
     Transfer,
+    WarmNodes,
 )
 
-JobMessage = OpenChunk | FetchRange | ResizeRange | CancelRange | DiscardRange | CloseChunk
+JobMessage = (
+    OpenChunk | FetchRange | ResizeRange | CancelRange | DiscardRange | CloseChunk | WarmNodes
+)
 
 
 @dataclass(frozen=True, slots=True)

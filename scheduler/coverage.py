@@ -36,6 +36,21 @@ def short_spans(covers: Iterable[Iterable[Span]], size: int, needed: int) -> lis
     return [(a, b) for a, b in found if a < b]
 
 
+def gaps(spans: Iterable[Span], size: int) -> list[Span]:
+    """Return what of [0, size) none of `spans` contains; they may overlap, and be empty."""
+    found: list[Span] = []
+    at = 0
+    for start, end in sorted(spans):
+        if start >= end:
+            continue
+        if start > at:
+            found.append((at, min(start, size)))
+        at = max(at, end)
+    if at < size:
+        found.append((at, size))
+    return found
+
+
 def shallowest(covers: Iterable[Iterable[Span]], within: list[Span]) -> int:
     """Return the first position of `within` (not empty) that the fewest of `covers` contain."""
     covers = [list(cover) for cover in covers]

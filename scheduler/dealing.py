@@ -10,14 +10,17 @@ the others at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from common.messages import ChunkTrouble, CloseChunk, Policy
 from scheduler import assignment, bodies, theft, timing
 from scheduler.active import Active, ActiveBook, urgency
+from scheduler.assignment import Choice
 from scheduler.commands import Command, TellBuffer
 from scheduler.schedule import Schedule
 from scheduler.score_policy import whole_part
 from scheduler.selection import Node
-from scheduler.wanted import Source, Wanted
+from scheduler.wanted import Job, Source, Wanted
 
 # Each round of dealing gives each node one range; two per node is the most there is to give.
 MAX_ROUNDS = 4
@@ -39,6 +42,12 @@ class Dealer:
         self._low_water_sec: dict[str, float] = {}
         # Sessions that play by the seed's policy.
         self._by_score: set[str] = set()
+        # How long nodes are busy still; holds for one moment, and for a node until its ranges change.
+        self._busy: dict[str, float] = {}
+        # How many bytes of a chunk are free; holds likewise.
+        self._free: dict[tuple[str, str], int] = {}
+        # Nodes of which a range was shortened in this round: they may have room sooner.
+        self._cut_short: set[str] = set()
 
     def learn(self, session_id: str, low_water_sec: float, policy: Policy) -> None:
         """Note how a session wants to be served."""
@@ -51,6 +60,10 @@ class Dealer:
         self._low_water_sec.pop(session_id, None)
         self._by_score.discard(session_id)
 
+    def node_urls(self) -> set[str]:
+        """Return the nodes that the chunks in work can be read from."""
+        return self._active.node_urls(self._active.groups())
+
     def _group(self, session_id: str) -> str:
         return "" if self._shared_limit else session_id
 
@@ -60,6 +73,8 @@ class Dealer:
         What no event has touched is looked at again when time has passed, with `everything`.
         """
         schedule = self._schedule
+        self._busy.clear()
+        self._free.clear()
         if everything:
             groups = {self._group(chunk.session_id) for chunk in schedule.chunks.values()}
             groups.update(self._active.groups())
@@ -75,9 +90,14 @@ class Dealer:
         node_urls = self._active.node_urls(groups)
         for group in groups:
             self._make_way(group, now_sec, commands)
+        candidates = node_urls
         for _ in range(MAX_ROUNDS):
-            if not self._give_once(node_urls, now_sec, commands):
+            self._cut_short.clear()
+            room = self._with_room(candidates, now_sec)
+            if not self._give_once(room, now_sec, commands):
                 break
+            # Nobody else has got room meanwhile.
+            candidates = {node.node_url for node in room} | (node_urls & self._cut_short)
         schedule.touched.clear()
 
     def _choose_active(
@@ -92,13 +112,14 @@ class Dealer:
         for chunk in waiting:
             if in_work >= self.max_active_chunks:
                 break
-            if chunk.retry_at_sec > now_sec:
-                # It waits for better times, and must not keep the others waiting.
+            if chunk.retry_at_sec > now_sec or chunk.verifying_sec is not None:
+                # It waits for better times or for its verdict, and must not keep the others waiting.
                 continue
+            chunk.give_second_chance(now_sec)
             sources = assignment.usable_sources(
                 chunk, schedule.nodes, now_sec, urgent=self._is_urgent(chunk, now_sec)
             )
-            if not sources and not chunk.jobs and chunk.verifying_sec is None:
+            if not sources and not chunk.jobs:
                 self._retry_later(chunk, now_sec, commands)
                 continue
             in_work += 1
@@ -106,15 +127,15 @@ class Dealer:
                 active.append((chunk, sources))
         return active
 
-    def _give_once(self, node_urls: set[str], now_sec: float, commands: list[Command]) -> bool:
-        """Give each node with room at most one range; False when nobody took any."""
-        nodes = self._schedule.nodes
-        room = [nodes.node(url) for url in node_urls]
-        room = [node for node in room if self._has_room(node, now_sec)]
+    def _with_room(self, node_urls: Iterable[str], now_sec: float) -> list[Node]:
+        nodes = map(self._schedule.nodes.node, node_urls)
+        return [node for node in nodes if self._has_room(node, now_sec)]
+
+    def _give_once(self, room: list[Node], now_sec: float, commands: list[Command]) -> bool:
+        """Give each of these nodes at most one range; False when nobody took any."""
         # The best node takes the first bytes: they are what an equal finish is measured from.
-        room.sort(key=lambda n: (-n.loaded_score(), n.node_url))
         given = False
-        for node in room:
+        for node in sorted(room, key=lambda n: (-n.loaded_score(), n.node_url)):
             for active in self._active.at_node(node.node_url):
                 if self._give(node, active, now_sec, commands):
                     given = True
@@ -127,7 +148,7 @@ class Dealer:
         if first is None or not self._is_urgent(first.chunk, now_sec):
             return
         chunk = first.chunk
-        if chunk.free_bytes < theft.MIN_STEAL_BYTES:
+        if self._free_bytes(chunk) < theft.MIN_STEAL_BYTES:
             return
         nodes = self._schedule.nodes
         able = [nodes.node(url) for url in {s.node_url for s in first.sources}]
@@ -139,7 +160,7 @@ class Dealer:
                 continue
             end = theft.way_out(jobs[0], node, now_sec)
             if end is not None:
-                self._schedule.resize(jobs[0], end, commands)
+                self._resize(jobs[0], end, commands)
 
     def _is_urgent(self, chunk: Wanted, now_sec: float) -> bool:
         low_water_sec = self._low_water_sec.get(chunk.session_id, 0.0)
@@ -151,22 +172,49 @@ class Dealer:
         for chunk, sources in active:
             while self._may_read(chunk):
                 choice = whole_part(chunk, sources, self._schedule.nodes)
-                if choice is None or not self._schedule.start(chunk, choice, now_sec, commands):
+                if choice is None or not self._start(chunk, choice, now_sec, commands):
                     break
 
     def _busy_sec(self, node: Node, now_sec: float) -> float:
-        jobs = self._schedule.jobs_at(node.node_url)
-        return max((timing.remaining_sec(j, node, now_sec) for j in jobs), default=0.0)
+        busy_sec = self._busy.get(node.node_url)
+        if busy_sec is None:
+            jobs = self._schedule.jobs_at(node.node_url)
+            busy_sec = max([timing.remaining_sec(j, node, now_sec) for j in jobs], default=0.0)
+            self._busy[node.node_url] = busy_sec
+        return busy_sec
+
+    def _busy_by_node(self, sources: list[Source], now_sec: float) -> dict[str, float]:
+        nodes = self._schedule.nodes
+        return {s.node_url: self._busy_sec(nodes.node(s.node_url), now_sec) for s in sources}
+
+    def _start(
+        self, chunk: Wanted, choice: Choice, now_sec: float, commands: list[Command]
+    ) -> bool:
+        self._busy.pop(choice.source.node_url, None)
+        self._free.pop(chunk.key, None)
+        return self._schedule.start(chunk, choice, now_sec, commands)
+
+    def _resize(self, job: Job, end: int, commands: list[Command]) -> None:
+        self._busy.pop(job.node_url, None)
+        self._cut_short.add(job.node_url)
+        self._free.pop(job.chunk.key, None)
+        self._schedule.resize(job, end, commands)
+
+    def _free_bytes(self, chunk: Wanted) -> int:
+        known = self._free.get(chunk.key)
+        if known is None:
+            known = self._free[chunk.key] = chunk.free_bytes
+        return known
 
     def _has_room(self, node: Node, now_sec: float) -> bool:
         if node.active == 0:
             return True
         if node.active > 1 or not node.measured or node.doubtful(now_sec):
             return False
+        if self._busy_sec(node, now_sec) >= timing.ahead_sec(node):
+            return False
         (job,) = self._schedule.jobs_at(node.node_url)
-        return not timing.is_quiet(job, now_sec) and timing.remaining_sec(
-            job, node, now_sec
-        ) < timing.ahead_sec(node)
+        return not timing.is_quiet(job, now_sec)
 
     def _may_read(self, chunk: Wanted) -> bool:
         """Whether a chunk may be begun: others of its group may still be read that are less urgent by now."""
@@ -180,51 +228,51 @@ class Dealer:
         if not self._may_read(chunk):
             return False
         urgent = self._is_urgent(chunk, now_sec)
-        if urgent and any(
+        if any(
             job.chunk.deadline_sec < chunk.deadline_sec
+            and self._is_urgent(job.chunk, now_sec)
             and timing.remaining_sec(job, node, now_sec) > timing.ahead_sec(node, same_chunk=False)
             for job in schedule.jobs_at(node.node_url)
         ):
             return False
-        starting = chunk is not active.first and active.first.deadline_sec <= now_sec
-        busy_sec = {
-            s.node_url: self._busy_sec(schedule.nodes.node(s.node_url), now_sec) for s in sources
-        }
-        if node.accepts_ranges is False and bodies.hopeless(
-            node, chunk, chunk.part_bytes, sources, schedule.nodes, busy_sec, now_sec
-        ):
-            return False
-        choice = assignment.next_range(
-            node,
-            chunk,
-            sources,
-            schedule.nodes,
-            busy_sec,
-            now_sec,
-            urgent=urgent,
-            leading=chunk is active.first,
-            starting=starting,
-        )
-        if choice is not None:
-            return schedule.start(chunk, choice, now_sec, commands)
+        if self._free_bytes(chunk) or node.accepts_ranges is False:
+            starting = chunk is not active.first and active.first.deadline_sec <= now_sec
+            busy_sec = self._busy_by_node(sources, now_sec)
+            if node.accepts_ranges is False and bodies.hopeless(
+                node, chunk, chunk.part_bytes, sources, schedule.nodes, busy_sec, now_sec
+            ):
+                return False
+            choice = assignment.next_range(
+                node,
+                chunk,
+                sources,
+                schedule.nodes,
+                busy_sec,
+                now_sec,
+                urgent=urgent,
+                leading=chunk is active.first,
+                starting=starting,
+            )
+            if choice is not None:
+                return self._start(chunk, choice, now_sec, commands)
         if not urgent:
             return False
-        wait_sec = busy_sec[node.node_url]
+        wait_sec = self._busy_sec(node, now_sec)
         if node.accepts_ranges is False:
             choice = bodies.race(node, chunk, sources, schedule.nodes, now_sec, wait_sec=wait_sec)
-            return choice is not None and schedule.start(chunk, choice, now_sec, commands)
+            return choice is not None and self._start(chunk, choice, now_sec, commands)
         found = theft.best_theft(
             node,
             chunk,
             sources,
             schedule.nodes,
             now_sec,
-            busy_sec=busy_sec,
+            busy_sec=self._busy_by_node(sources, now_sec),
         )
         if found is None:
             return False
-        schedule.resize(found.victim, found.cut, commands)
-        return schedule.start(chunk, found.choice, now_sec, commands)
+        self._resize(found.victim, found.cut, commands)
+        return self._start(chunk, found.choice, now_sec, commands)
 
     def _retry_later(self, chunk: Wanted, now_sec: float, commands: list[Command]) -> None:
         """All replicas failed: wait, tell the viewer, then try all of them again."""

@@ -4,7 +4,8 @@ No I/O, no clock, no randomness: time and rng are arguments.
 
 Arithmetic is in GF(2^8) with the polynomial 0x11d. Byte by byte the parity fragments are
 `P0 = 15*D0 ^ 7*D1 ^ 3*D2` and `P1 = 14*D0 ^ 6*D1 ^ 2*D2`; any three of the five fragments give the
-chunk back. With two fragments lost nothing here can notice a wrong byte: check the sha256.
+chunk back. All five together are zero, so of two that are lost only the first takes multiplications.
+With two fragments lost nothing here can notice a wrong byte: check the sha256.
 """
 
 from collections.abc import Mapping
@@ -69,17 +70,16 @@ def decode_fragments(fragments: Mapping[int, bytes | memoryview], size_bytes: in
     used = tuple(sorted(fragments)[:DATA_FRAGMENTS])
     if len(used) < DATA_FRAGMENTS:
         raise ValueError(f"{DATA_FRAGMENTS} fragments are needed, got {len(used)}")
-    parts: list[bytes | memoryview] = []
-    columns: list[_Pairs] = []
-    for index in range(DATA_FRAGMENTS):
-        if index in used:
-            parts.append(fragments[index])
-            continue
-        if not columns:
-            columns = [_to_pairs(memoryview(fragments[i]).cast("B"), length) for i in used]
-        row = _inverse(used)[index]
-        parts.append(memoryview(_combine(row, columns).tobytes())[:length])
-    whole = b"".join(parts)
+    parts: dict[int, bytes | memoryview] = {i: fragments[i] for i in used if i < DATA_FRAGMENTS}
+    if len(parts) < DATA_FRAGMENTS:
+        columns = [_to_pairs(memoryview(fragments[i]).cast("B"), length) for i in used]
+        lost = [index for index in range(DATA_FRAGMENTS) if index not in parts]
+        for index in lost:
+            # The second of two that are lost is the sum of the four others, whichever parities these are.
+            row = _inverse(used)[index] if index == lost[0] else (1,) * len(columns)
+            columns.append(_combine(row, columns))
+            parts[index] = columns[-1].data.cast("B")[:length]
+    whole = b"".join(parts[index] for index in range(DATA_FRAGMENTS))
     return whole if len(whole) == size_bytes else whole[:size_bytes]
 
 

@@ -1,6 +1,6 @@
 """One ranged, cancellable HTTP read: the network end of a worker.
 
-Blocking; runs in a worker's thread. Bytes go to a sink as they arrive, so that whatever came is kept.
+Blocking; runs in a worker's thread. Bytes go straight to their place as they arrive, so that whatever came is kept.
 """
 
 from __future__ import annotations
@@ -12,37 +12,51 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from common.messages import RangeOutcome, Replica
+from scheduler.body import Body
+from scheduler.connections import KnownConnection, ask, set_waiter
 
 # One read takes what the socket has, up to this.
-READ_BYTES = 64 * 1024
-# Connections kept per node; a worker rarely has more than two ranges on one.
-POOL_CONNECTIONS = 64
-POOL_SIZE = 8
+READ_BYTES = 256 * 1024
 MIN_CONNECT_SEC = 1.0
 # The head of an answer comes in one piece. A timeout bounds each wait, so that one sent byte by byte would keep a read
 # for ever: it is given up after this many silences.
 HEAD_SILENCES = 2.0
+# Servers end connections that idle for seconds. One that idled so long and breaks off at a request was at its end, and
+# tells nothing of the node: the request is made again.
+LONG_IDLE_SEC = 2.0
 # Seconds as RFC 9110 has them; a date is left to the breaker's own patience.
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
-Sink = Callable[[int, bytes], None]
 # Told once, when the answer's head has come: whether the range was honoured.
 Headed = Callable[[bool], None]
 
 
+class Target(Protocol):
+    """Where the bytes of a read go. Every method is called under its lock."""
+
+    @property
+    def lock(self) -> threading.Lock: ...
+
+    def room(self, start: int, end: int) -> memoryview:
+        """Return where the next bytes from `start` on go, no further than to `end`."""
+
+    def scratch(self, size_bytes: int) -> memoryview:
+        """Return room for bytes nobody needs, as much as there is."""
+
+    def landed(self, start: int, end: int) -> None:
+        """Note bytes that are in their `room` now."""
+
+
 @dataclass(frozen=True, slots=True)
 class RangeResult:
-    """How a read ended; bytes [start, received_until) went to the sink."""
+    """How a read ended; bytes [start, received_until) are where they belong."""
 
     outcome: RangeOutcome
     received_until: int
@@ -63,60 +77,6 @@ class _Stop(Exception):
         self.detail = detail
 
 
-_running = threading.local()
-
-
-class _KnownConnection(HTTPConnection):
-    """A connection that tells the read of its thread which socket to shut."""
-
-    def connect(self) -> None:
-        super().connect()
-        _running.read.enter(self.sock)
-
-    def request(self, *arguments: Any, **named: Any) -> None:
-        _running.read.enter(self.sock)
-        super().request(*arguments, **named)
-
-
-class _KnownTlsConnection(_KnownConnection, HTTPSConnection):
-    """The same over TLS."""
-
-
-class _KnownPool(HTTPConnectionPool):
-    ConnectionCls = _KnownConnection
-
-
-class _KnownTlsPool(HTTPSConnectionPool):
-    ConnectionCls = _KnownTlsConnection
-
-
-class _KnownAdapter(HTTPAdapter):
-    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
-        super().init_poolmanager(*arguments, **named)
-        self.poolmanager.pool_classes_by_scheme = {"http": _KnownPool, "https": _KnownTlsPool}
-
-    def close(self) -> None:
-        """Close idle connections now: urllib3 would leave that to the pools' garbage collection."""
-        pools = self.poolmanager.pools
-        for key in pools.keys():  # noqa: SIM118  # it is no dict and cannot be iterated
-            pool = pools.get(key)
-            if pool is not None:
-                pool.close()
-        super().close()
-
-
-def new_http_session() -> requests.Session:
-    """Return a session for nodes: kept connections, no retries, no redirects, nothing from the environment."""
-    session = requests.Session()
-    session.trust_env = False
-    adapter = _KnownAdapter(POOL_CONNECTIONS, POOL_SIZE, max_retries=0)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    session.headers.clear()
-    session.headers.update({"Accept-Encoding": "identity", "User-Agent": "vstack-smart-client"})
-    return session
-
-
 class RangeRead:
     """A read of bytes [start, end) of a part of `part_size` bytes.
 
@@ -134,7 +94,7 @@ class RangeRead:
         part_size: int,
         silence_sec: float,
         accepts_ranges: bool | None,
-        sink: Sink,
+        target: Target,
         headed: Headed | None = None,
     ) -> None:
         self._http = http
@@ -142,10 +102,13 @@ class RangeRead:
         self._start, self._end, self._part_size = start, end, part_size
         self._silence_sec = silence_sec
         self._ask_range = accepts_ranges is not False
-        self._sink = sink
+        self._target = target
         self._headed = headed
         self._cancelled = threading.Event()
         self._sock: socket.socket | None = None
+        self._sock_lock = threading.Lock()
+        # How long the connection had idled when the request was made on it; None for a new one.
+        self._idled_sec: float | None = None
         self._begun_sec: float | None = None
         self._head_came = False
         self._overdue = False
@@ -154,6 +117,11 @@ class RangeRead:
         self._honoured: bool | None = None
         self._first_byte_sec: float | None = None
         self._retry_after_sec: float | None = None
+
+    @property
+    def received_until(self) -> int:
+        """Up to where the bytes are where they belong."""
+        return self._until
 
     @property
     def received_bytes(self) -> int:
@@ -175,31 +143,43 @@ class RangeRead:
             self._overdue = True
             self._shut()
 
-    def enter(self, sock: socket.socket | None) -> None:
-        """Note the socket this read waits on (None: not connected yet), unless it shall not."""
-        self._sock = sock
+    def enter(self, connection: KnownConnection) -> None:
+        """Note the connection this read waits on, unless it shall not wait at all."""
+        with self._sock_lock:
+            self._sock = connection.sock
+        since_sec = connection.idle_since_sec if connection.sock is not None else None
+        self._idled_sec = None if since_sec is None else time.monotonic() - since_sec
         if self._cancelled.is_set() or self._overdue:
             raise OSError("given up")
 
+    def _leave(self) -> None:
+        """Forget the connection: it may be another read's from now on."""
+        with self._sock_lock:
+            self._sock = None
+
     def _shut(self) -> None:
         """Wake a reader blocked on the socket and make the connection unusable."""
-        sock = self._sock
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        with self._sock_lock, contextlib.suppress(OSError):
+            if self._sock is not None:
+                self._sock.shutdown(socket.SHUT_RDWR)
 
     def resize(self, end: int) -> None:
-        """Move the end; callable from any thread. Only a body that goes on anyway can end later than asked for."""
-        if end > self._end and self._honoured is not False:
-            return
-        self._end = min(end, self._part_size)
-        if self._until >= self._end:
+        """Move the end; callable from any thread. Only a body that goes on anyway can end later than asked for.
+
+        When this returns, no byte beyond a nearer end is written any more.
+        """
+        with self._target.lock:
+            if end > self._end and self._ask_range and self._honoured is not False:
+                return
+            self._end = min(end, self._part_size)
+            reached = self._until >= self._end
+        if reached:
             self._shut()
 
     def run(self) -> RangeResult:
         """Read until done, cancelled or failed; never raises for what the network does."""
         begun_sec = self._begun_sec = time.monotonic()
-        _running.read = self
+        set_waiter(self)
         outcome: RangeOutcome = "complete"
         detail = ""
         try:
@@ -212,7 +192,8 @@ class RangeRead:
             outcome, detail = "malformed", f"answer cannot be read: {error}"
         finally:
             # The thread lives on; what the read holds, the chunk's bytes among it, need not.
-            _running.read = self._sock = None
+            set_waiter(None)
+            self._leave()
         if self._until >= self._end:
             outcome, detail = "complete", ""
         elif outcome != "complete" and self._overdue:
@@ -231,17 +212,7 @@ class RangeRead:
         )
 
     def _read(self, begun_sec: float) -> None:
-        offset = self._replica.offset_bytes
-        headers = {}
-        if self._ask_range:
-            headers["Range"] = f"bytes={offset + self._start}-{offset + self._end - 1}"
-        with self._http.get(
-            self._replica.url,
-            headers=headers,
-            stream=True,
-            allow_redirects=False,
-            timeout=(max(MIN_CONNECT_SEC, self._silence_sec), self._silence_sec),
-        ) as response:
+        with self._answer() as response:
             self._head_came = True
             if self._cancelled.is_set() or self._overdue:
                 # A head cut short passes for a complete one.
@@ -250,10 +221,32 @@ class RangeRead:
             position = self._check_head(response)
             if self._headed is not None:
                 self._headed(self._honoured is not False and response.status_code == 206)
-            self._read_body(response, position)
-            if not self._body_is_over(response):
+            sock = self._sock
+            if sock is None:
+                raise _Stop("broken", "broke the connection")
+            body = Body(response, sock, self._silence_sec)
+            self._read_body(body, position)
+            if body.over:
+                self._leave()
+                body.give_back()
+            else:
                 # What remains is not wanted; the connection cannot be used again.
                 self._shut()
+
+    def _answer(self) -> requests.Response:
+        """Ask for the range and return when the head of the answer has come."""
+        offset = self._replica.offset_bytes
+        headers = {}
+        if self._ask_range:
+            headers["Range"] = f"bytes={offset + self._start}-{offset + self._end - 1}"
+
+        timeout = (max(MIN_CONNECT_SEC, self._silence_sec), self._silence_sec)
+        try:
+            return ask(self._http, self._replica.url, headers, timeout)
+        except requests.ConnectionError:
+            if self._idled_sec is None or self._idled_sec < LONG_IDLE_SEC:
+                raise
+        return ask(self._http, self._replica.url, headers, timeout)
 
     def _check_head(self, response: requests.Response) -> int:
         """Return the part offset at which the body starts; raise _Stop for an answer that is none."""
@@ -280,31 +273,40 @@ class RangeRead:
             return self._start
         if self._ask_range:
             # It sends the whole part, and all of it is of use.
-            self._honoured = False
-            self._until, self._end = 0, self._part_size
+            with self._target.lock:
+                self._honoured = False
+                self._until, self._end = 0, self._part_size
         length = response.headers.get("Content-Length", "")
         if offset == 0 and length.isdigit() and int(length) != self._part_size:
             raise _Stop("malformed", f"has {length} bytes instead of {self._part_size}")
         return -offset
 
-    def _read_body(self, response: requests.Response, position: int) -> None:
-        while self._until < self._end:
-            wanted = min(READ_BYTES, self._end - position)
-            data = response.raw.read1(wanted, decode_content=False)
-            if self._cancelled.is_set():
-                raise _Stop("cancelled")
-            if not data:
+    def _read_body(self, body: Body, position: int) -> None:
+        """Take what arrives until the end, which may move; before the wanted bytes may be others."""
+        while True:
+            with self._target.lock:
+                if self._until >= self._end:
+                    return
+                if self._cancelled.is_set():
+                    raise _Stop("cancelled")
+                skipping = position < self._until
+                if skipping:
+                    place = self._target.scratch(self._until - position)
+                else:
+                    place = self._target.room(position, min(self._end, position + READ_BYTES))
+                size = body.read_into(place)
+                if size:
+                    self._received += size
+                    position += size
+                    if not skipping:
+                        self._target.landed(self._until, position)
+                        self._until = position
+            if size == 0:
+                if self._cancelled.is_set():
+                    raise _Stop("cancelled")
                 raise _Stop("short", f"ended {self._end - self._until} bytes early")
-            self._received += len(data)
-            after = position + len(data)
-            if after > self._until:
-                fresh = data[max(0, self._until - position) :]
-                self._sink(self._until, fresh)
-                self._until += len(fresh)
-            position = after
-
-    def _body_is_over(self, response: requests.Response) -> bool:
-        return response.raw.length_remaining == 0
+            if size is None and not body.wait():
+                raise _Stop("silent", "is silent")
 
 
 def _classify(error: Exception, *, got_bytes: bool) -> tuple[RangeOutcome, str]:

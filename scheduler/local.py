@@ -30,6 +30,7 @@ from common.messages import (
     SourceShare,
     Transfer,
     WantedChunk,
+    WarmNodes,
     WorkerHeartbeat,
 )
 from scheduler.commands import Announce, Command, ForgetWorker, PublishTransfer, SendJob, TellBuffer
@@ -218,6 +219,9 @@ class LocalDispatcher:
     def _execute(self, commands: list[Command]) -> None:
         for command in commands:
             match command:
+                case SendJob(msg=WarmNodes()):
+                    # A library opens no connection before it is asked for something.
+                    pass
                 case SendJob():
                     if self._home is not None:
                         self._home.handle(command.msg)

@@ -29,6 +29,7 @@ from scheduler.leases import WorkerBook
 from scheduler.schedule import Schedule
 from scheduler.selection import NodeBook
 from scheduler.wanted import Job, Wanted
+from scheduler.warming import Warming
 
 # A session whose buffer has not said what it wants for this long is gone.
 DEMAND_LEASE_SEC = 5.0
@@ -51,6 +52,7 @@ class Planner:
     ) -> None:
         """`max_active_chunks` bounds the chunks in work of each session, of all together with `shared_limit`."""
         self._schedule = Schedule(rng)
+        self._warming = Warming()
         self._dealer = Dealer(
             self._schedule, max_active_chunks=max_active_chunks, shared_limit=shared_limit
         )
@@ -117,6 +119,8 @@ class Planner:
             case _:
                 assert_never(event)
         self._dealer.deal(now_sec, commands, everything=everything)
+        if isinstance(event, Demand | NodeScores | WorkerHeartbeat):
+            commands += self._warming.update(event, self._schedule, self._dealer, now_sec)
         return commands
 
     def tick(self, now_sec: float) -> list[Command]:

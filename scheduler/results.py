@@ -49,6 +49,9 @@ def on_progress(
             node.heard()
             job.received_bytes, job.progress_sec = progress.received_bytes, now_sec
         until = min(progress.received_until_bytes, job.end)
+        if job.whole_body:
+            # A report from before the answer's head still tells of the offset that was asked for.
+            until = min(until, progress.received_bytes)
         if until <= job.received_until:
             continue
         fresh = until - job.received_until
@@ -177,7 +180,7 @@ def _on_failure(
     if job.node_url not in chunk.excluded:
         # Two ranges may fail at one node; the chunk leaves it once.
         chunk.failed_at = job.node_url
-    chunk.excluded.add(job.node_url)
+    chunk.exclude(job.node_url, now_sec)
     chunk.last_fault = "missing" if outcome == "missing" else "unreachable"
     chunk.last_detail = f"{short_node(job.node_url)}: {detail}"
     # From here on its silence is the breaker's matter.
@@ -203,7 +206,7 @@ def _give_back(schedule: Schedule, node_url: str, now_sec: float, commands: list
         if job.cancelled or job.node_url != node_url:
             continue
         if now_sec - job.progress_sec > SILENCE_FLOOR_SEC / 2:
-            job.chunk.excluded.add(node_url)
+            job.chunk.exclude(node_url, now_sec)
             schedule.cancel(job, commands)
 
 

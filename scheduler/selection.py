@@ -6,7 +6,7 @@ No I/O, no clock: time is an argument; randomness comes from the `rng` handed in
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from common.estimators import Goodput, RoundTrip, node_score
@@ -120,6 +120,11 @@ class Node:
         return self.offences >= OFFENCES_TO_BAN
 
     @property
+    def blameless(self) -> bool:
+        """Whether nothing at all speaks against it: neither wrong bytes nor its breaker nor its pings."""
+        return not self.offences and self.breaker.open_until_sec is None and not self.unanswering
+
+    @property
     def rate_mbps(self) -> float:
         """Own goodput, else the monitor's figure, else the assumption."""
         if self.rate.value_mbps is not None:
@@ -152,7 +157,8 @@ class Node:
 
     def doubtful(self, now_sec: float) -> bool:
         """Whether a small range must come first: it failed lately, or owes an answer for long."""
-        owes = self.silent_sec > DOUBT_RATIO * self.silence_sec()
+        # Asked for every node at every decision: few owe anything.
+        owes = self.silent_sec > 0 and self.silent_sec > DOUBT_RATIO * self.silence_sec()
         return owes or self.breaker.state(now_sec) != "closed"
 
     def on_probation(self, now_sec: float) -> bool:
@@ -217,18 +223,20 @@ class Node:
         self.rate.add(sample_mbps)
 
 
+class _Nodes(dict[str, Node]):
+    def __missing__(self, node_url: str) -> Node:
+        node = self[node_url] = Node(node_url)
+        return node
+
+
 class NodeBook:
     """All nodes ever named, by URL."""
 
     def __init__(self) -> None:
-        self._nodes: dict[str, Node] = {}
-
-    def node(self, node_url: str) -> Node:
-        """Return the node's record, new if need be."""
-        node = self._nodes.get(node_url)
-        if node is None:
-            node = self._nodes[node_url] = Node(node_url)
-        return node
+        self._nodes = _Nodes()
+        # Return the node's record, new if need be. Every decision asks some dozens of times: the dictionary answers
+        # itself.
+        self.node: Callable[[str], Node] = self._nodes.__getitem__
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self._nodes.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scheduler.assignment import Choice, equal_finish_sec
-from scheduler.bytemap import Span
+from scheduler.bytemap import Span, subtract
 from scheduler.selection import Node, NodeBook
 from scheduler.timing import (
     AHEAD_SEC,
@@ -24,7 +24,7 @@ from scheduler.wanted import Job, Source, Wanted
 # A later range is shortened only where the urgent bytes would wait this much longer.
 WAY_GAIN_SEC = 0.05
 # A theft must pay: this much sooner, and this many bytes.
-STEAL_GAIN_SEC = 0.03
+STEAL_GAIN_SEC = 0.015
 MIN_STEAL_BYTES = 4 * 1024
 
 
@@ -56,8 +56,10 @@ def best_theft(
     if thief.breaker.state(now_sec) != "closed":
         return None
     own = {s.part: s for s in sources if s.node_url == thief.node_url}
-    even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
     wait_sec = busy_sec.get(thief.node_url, 0.0)
+    # Ranges that end so soon leave nothing to gain; on fast links that is all of them, and to know it is cheap.
+    soon_sec = max(wait_sec, first_byte_sec(thief, cold=False)) + STEAL_GAIN_SEC
+    even_sec: float | None = None
     best: tuple[float, Theft] | None = None
     for victim in chunk.jobs.values():
         if victim.node_url == thief.node_url or victim.cancelled:
@@ -68,9 +70,14 @@ def best_theft(
         if not begun and not (victim.whole_body and holder.measured):
             continue
         source = _stand_in(victim, chunk, own)
-        if source is None:
+        owed = _owed(victim, chunk)
+        if source is None or owed is None:
             continue
-        found = _cut(thief, holder, victim, source, now_sec, wait_sec, even_sec)
+        if remaining_sec(victim, holder, now_sec) < soon_sec:
+            continue
+        if even_sec is None:
+            even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
+        found = _cut(thief, holder, victim, owed, source, now_sec, wait_sec, even_sec)
         if found is not None and (best is None or found[0] > best[0]):
             best = found
     return best[1] if best is not None else None
@@ -104,12 +111,17 @@ def _even_finish_sec(
     for job in running:
         holder = nodes.node(job.node_url)
         own_left = max(0.0, job.end - position(job, holder, now_sec))
+        rate_mbps = pace_mbps(job, holder, now_sec)
+        end_sec = remaining_sec(job, holder, now_sec)
         wait_sec = 0.0 if job.flowing else first_byte_sec(holder, cold=False)
-        helper = (wait_sec, pace_mbps(job, holder, now_sec))
+        if is_overdue(job, holder, now_sec) and not job.flowing:
+            # One that does not answer is not counted on.
+            wait_sec = max(wait_sec, end_sec - own_left * 8e-6 / rate_mbps)
+        helper = (wait_sec, rate_mbps)
         left += own_left
         helpers.append(helper)
         if holder.active > 1 or holder.accepts_ranges is False:
-            bound.append((remaining_sec(job, holder, now_sec), own_left, helper))
+            bound.append((end_sec, own_left, helper))
     reading = {job.node_url for job in running}
     for url in {source.node_url for source in sources} - reading:
         node = nodes.node(url)
@@ -124,33 +136,47 @@ def _even_finish_sec(
     return equal_finish_sec(left, helpers)
 
 
+def _owed(victim: Job, chunk: Wanted) -> Span | None:
+    """Return the last bytes that the victim alone is to bring: a whole body runs over what others bring, too."""
+    if not victim.whole_body:
+        return (victim.received_until, victim.end)
+    missing = chunk.parts[victim.part].missing_within(victim.received_until, victim.end)
+    claims = [
+        (job.received_until, job.end)
+        for job in chunk.jobs.values()
+        if job is not victim and job.part == victim.part
+    ]
+    return next(reversed(subtract(missing, claims)), None)
+
+
 def _cut(
     thief: Node,
     holder: Node,
     victim: Job,
+    owed: Span,
     source: Source,
     now_sec: float,
     wait_sec: float,
     even_sec: float,
 ) -> tuple[float, Theft] | None:
+    begin, end = owed
     at = position(victim, holder, now_sec)
     slow = pace_mbps(victim, holder, now_sec) * 1e6 / 8
     fast = thief.rate_mbps * 1e6 / 8
     # Its request travels while its running range ends.
     delay_sec = max(wait_sec, first_byte_sec(thief, cold=False))
-    victim_sec = remaining_sec(victim, holder, now_sec)
     # How long until the victim's bytes come at all: nothing once they flow.
-    begin_sec = max(0.0, victim_sec - (victim.end - at) / slow)
+    begin_sec = max(0.0, remaining_sec(victim, holder, now_sec) - (victim.end - at) / slow)
     # begin + (cut - at) / slow = delay + (end - cut) / fast
-    cut = (at / slow - begin_sec + delay_sec + victim.end / fast) / (1 / slow + 1 / fast)
+    cut = (at / slow - begin_sec + delay_sec + end / fast) / (1 / slow + 1 / fast)
     # Others come to help, too: no more than leaves all of them an even share.
-    cut = max(cut, at, victim.end - max(0.0, even_sec - delay_sec) * fast)
+    cut = max(cut, at, begin, end - max(0.0, even_sec - delay_sec) * fast)
     kept_sec = begin_sec + (cut - at) / slow if cut > at else 0.0
-    gain_sec = victim_sec - max(kept_sec, delay_sec + (victim.end - cut) / fast)
+    gain_sec = begin_sec + (end - at) / slow - max(kept_sec, delay_sec + (end - cut) / fast)
     cut_at = max(victim.received_until, round(cut))
-    if gain_sec < STEAL_GAIN_SEC or victim.end - cut_at < MIN_STEAL_BYTES:
+    if gain_sec < STEAL_GAIN_SEC or end - cut_at < MIN_STEAL_BYTES:
         return None
-    return gain_sec, Theft(victim, cut_at, Choice(source, cut_at, victim.end))
+    return gain_sec, Theft(victim, cut_at, Choice(source, cut_at, end))
 
 
 def way_out(job: Job, node: Node, now_sec: float) -> int | None:

@@ -1,6 +1,6 @@
 """How long ranges take: where one probably is, how fast it goes, when it will be over. Pure functions.
 
-No I/O, no clock, no randomness. Reports of running ranges are up to 100 ms old; between them their bytes are
+No I/O, no clock, no randomness. Reports of running ranges are up to 50 ms old; between them their bytes are
 extrapolated.
 """
 
@@ -14,13 +14,13 @@ from scheduler.wanted import Job
 COMMAND_SEC = 0.005
 # The next request leaves when less than a round trip and this is left of the running one.
 AHEAD_SEC = 0.02
-# Running ranges are reported every 100 ms; half as much again is no silence.
+# Running ranges are reported every 50 ms; three times that is no silence.
 REPORT_SEC = 0.15
 # The longer nothing comes, the less likely it is a pause: after 0.5 s the pace counts as a fortieth.
 QUIET_POWER = 3
 QUIET_SEC = 0.2
 # A rate needs this much to be more than the burst at the start of a transfer.
-RATE_WINDOW_SEC = 0.09
+RATE_WINDOW_SEC = 0.06
 # On a slow link even that is a handful of packets; then longer is waited for.
 LONG_RATE_WINDOW_SEC = 0.4
 # A range's own pace is guessed from less: a wrong guess is corrected by the next report.
@@ -33,7 +33,7 @@ OVERDUE_SEC = 0.02
 
 
 def position(job: Job, node: Node, now_sec: float) -> float:
-    """Return where a running range probably is: reports are up to 100 ms old."""
+    """Return where a running range probably is: reports are up to 50 ms old."""
     known = job.rate_mbps is not None or (job.flowing and node.measured)
     if not known or is_quiet(job, now_sec):
         return job.received_until

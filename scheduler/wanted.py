@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from common.messages import ChunkSpec, Replica
 from common.units import node_of
 from scheduler.bytemap import ByteMap, Span, subtract
-from scheduler.coverage import missing_bytes, shallowest, short_spans, union
+from scheduler.coverage import gaps, missing_bytes, shallowest, short_spans, union
 
 WHOLE = -1
 DATA_FRAGMENTS = 3
+# A node that failed is asked again for a chunk that others bring meanwhile, at the cost of a round trip.
+SECOND_CHANCE_SEC = 0.5
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +77,7 @@ class Wanted:
     worker_id: str = ""
     attempt: int = 0
     excluded: set[str] = field(default_factory=set)
+    excluded_sec: float = 0.0
     banned: set[str] = field(default_factory=set)
     suspects: list[str] = field(default_factory=list)
     # The suspect that is proven wrong should the chunk be right without its bytes.
@@ -88,6 +91,9 @@ class Wanted:
     delivered_sec: float | None = None
     verifying_sec: float | None = None
     failed_at: str = ""
+    # Where the parts of a spec can be read: asked for at every decision, and the same until the spec is replaced.
+    _sources: list[Source] = field(default_factory=list, init=False, repr=False)
+    _sources_of: ChunkSpec | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.reset_parts()
@@ -106,7 +112,7 @@ class Wanted:
 
     def is_of(self, spec: ChunkSpec) -> bool:
         """Whether bytes held for this chunk are bytes of `spec` too; replicas may differ."""
-        return _identity(self.spec) == _identity(spec)
+        return spec is self.spec or _identity(self.spec) == _identity(spec)
 
     @property
     def coded(self) -> bool:
@@ -124,6 +130,8 @@ class Wanted:
     @property
     def complete(self) -> bool:
         """Whether enough bytes are held to verify."""
+        if not self.coded:
+            return self.parts[WHOLE].complete
         held = {
             index: [(c.start, c.end) for c in part.contributions]
             for index, part in self.parts.items()
@@ -132,13 +140,9 @@ class Wanted:
 
     def sources(self) -> list[Source]:
         """Return every place that has a part: data fragments before parities, replicas as listed."""
-        if not self.coded:
-            return [Source(WHOLE, node_of(r.url), r) for r in self.spec.replicas]
-        return [
-            Source(f.fragment_index, node_of(r.url), r)
-            for f in self.spec.fragments
-            for r in f.replicas
-        ]
+        if self._sources_of is not self.spec:
+            self._sources, self._sources_of = _sources_of(self.spec), self.spec
+        return self._sources
 
     def node_urls(self) -> set[str]:
         return {source.node_url for source in self.sources()}
@@ -147,9 +151,22 @@ class Wanted:
         """Return the bytes a reader of `part` could bring that nobody brings yet."""
         if self.verifying_sec is not None:
             return []
+        if not self.coded:
+            return gaps(self._spans(part, self.parts[part]), self.parts[part].size)
         covers = self.covers()
         lacking = short_spans(covers.values(), self.parts[part].size, self.needed_parts)
         return subtract(lacking, covers[part])
+
+    def exclude(self, node_url: str, now_sec: float) -> None:
+        """Ask a node no more in this round."""
+        self.excluded.add(node_url)
+        self.excluded_sec = now_sec
+
+    def give_second_chance(self, now_sec: float) -> None:
+        """Ask all nodes again while others bring the chunk: it may have come back to them meanwhile."""
+        late_enough = now_sec - self.excluded_sec > SECOND_CHANCE_SEC
+        if self.excluded and late_enough and any(job.flowing for job in self.jobs.values()):
+            self.excluded.clear()
 
     def next_spans(self, part: int) -> list[Span]:
         """Return the free bytes of `part`, those first that are needed most.
@@ -167,16 +184,19 @@ class Wanted:
 
     def covers(self) -> dict[int, list[Span]]:
         """Return, for every part, the bytes held or being read."""
-        found: dict[int, list[Span]] = {}
-        for index, part in self.parts.items():
-            spans = [(c.start, c.end) for c in part.contributions]
-            spans += [(j.received_until, j.end) for j in self.jobs.values() if j.part == index]
-            found[index] = union(spans)
-        return found
+        return {index: union(self._spans(index, part)) for index, part in self.parts.items()}
+
+    def _spans(self, index: int, part: ByteMap) -> list[Span]:
+        spans = [(c.start, c.end) for c in part.contributions]
+        spans += [(j.received_until, j.end) for j in self.jobs.values() if j.part == index]
+        return spans
 
     @property
     def free_bytes(self) -> int:
         """Return how many bytes nobody brings yet."""
+        if not self.coded:
+            whole = self.parts[WHOLE]
+            return sum(end - start for start, end in gaps(self._spans(WHOLE, whole), whole.size))
         return missing_bytes(self.covers(), self.part_bytes, self.needed_parts)
 
     def bytes_by_node(self) -> dict[str, int]:
@@ -234,6 +254,12 @@ class Wanted:
             self.suspects = doubtful
             self.banned.update(doubtful)
             self.accused = doubtful[0] if len(doubtful) == 1 else ""
+
+
+def _sources_of(spec: ChunkSpec) -> list[Source]:
+    if not spec.fragments:
+        return [Source(WHOLE, node_of(r.url), r) for r in spec.replicas]
+    return [Source(f.fragment_index, node_of(r.url), r) for f in spec.fragments for r in f.replicas]
 
 
 def _identity(spec: ChunkSpec) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ import sys
 
 from common import sockets
 from common.endpoints import Endpoints, endpoints_from_environment
+from common.memory import keep_freed_memory
 from common.messages import (
     CancelRange,
     ChunkDelivery,
@@ -22,6 +23,7 @@ from common.messages import (
     RangeFinished,
     RangeProgress,
     ResizeRange,
+    WarmNodes,
     WorkerHeartbeat,
 )
 from common.process import serve
@@ -29,7 +31,8 @@ from common.service import Service
 from scheduler.home import ChunkHome
 
 HEARTBEAT_SEC = 1.0
-PROGRESS_SEC = 0.1
+# So soon the first bytes of a new node tell what its rate is.
+PROGRESS_SEC = 0.05
 # Chunks one worker is the home of at the same time. Two workers can hold the default of 4 chunks with room for the
 # next ones, and 8 chunks waiting for the buffer stay below its queue's limit.
 SLOTS = 8
@@ -53,10 +56,13 @@ class WorkerProcess:
                 CancelRange: handle,
                 DiscardRange: handle,
                 CloseChunk: handle,
+                WarmNodes: handle,
             },
         )
         self.service.every(HEARTBEAT_SEC, self._beat)
+        self.service.every(HEARTBEAT_SEC, self._home.keep_warm)
         self.service.every(PROGRESS_SEC, self._send_progress)
+        self.service.after(HEARTBEAT_SEC, keep_freed_memory)
         self.service.on_close(self._say_goodbye)
         self._beat()
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from monitor.pinger import Outcome, Pinger
 
 Answer = Callable[["PingNode", socket.socket], bool]
 
@@ -39,8 +44,9 @@ def drip(node: PingNode, connection: socket.socket) -> bool:
 class PingNode:
     """A listening socket whose answer may be changed while it runs."""
 
-    def __init__(self, answer: Answer, port: int = 0) -> None:
+    def __init__(self, answer: Answer, port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
         self.answer = answer
+        self._tls = tls
         self.closing = threading.Event()
         self.requests: list[bytes] = []
         self.connections = 0
@@ -48,7 +54,8 @@ class PingNode:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._start(self._accept)
 
     def _start(self, work: Callable[..., None], *arguments: object) -> None:
@@ -62,6 +69,10 @@ class PingNode:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                )
             with self._lock:
                 self.connections += 1
                 self._open.add(connection)
@@ -81,6 +92,14 @@ class PingNode:
                 if not self.answer(self, connection):
                     return
 
+    def drop_connections(self) -> None:
+        """Close every connection; new ones are accepted."""
+        with self._lock:
+            dropped, self._open = self._open, set()
+        for connection in dropped:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Close all connections and wait for the threads."""
         self.closing.set()
@@ -88,19 +107,28 @@ class PingNode:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._threads[0].join(10)
-        for connection in self._open:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        self.drop_connections()
         for thread in self._threads:
             thread.join(10)
 
 
 @contextmanager
-def ping_nodes(*answers: Answer) -> Iterator[list[PingNode]]:
+def ping_nodes(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[list[PingNode]]:
     """Run one node for each answer."""
-    nodes = [PingNode(answer) for answer in answers]
+    nodes = [PingNode(answer, tls=tls) for answer in answers]
     try:
         yield nodes
     finally:
         for node in nodes:
             node.close()
+
+
+def outcomes(pinger: Pinger, count: int) -> list[Outcome]:
+    """Run a pinger as a loop would until so much has ended."""
+    ended: list[Outcome] = []
+    give_up_sec = time.monotonic() + 20
+    while len(ended) < count:
+        assert time.monotonic() < give_up_sec
+        select.select([pinger.fileno()], [], [], 0.02)
+        ended += pinger.turn()
+    return ended

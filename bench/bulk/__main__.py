@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -47,6 +48,8 @@ def main() -> int:
     if find_nginx() is None:
         print("bench.bulk: nginx is not installed; it is what serves the nodes", file=sys.stderr)
         return 2
+    # The film, nginx and the stack are to go when somebody ends this early.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     counts = [int(text) for text in options.workers.split(",")]
     place = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="vb-", dir=place) as name:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -132,30 +134,22 @@ def _play(
     command += [f"--workers={workers}"] if workers else []
     command += ["--private"] if private else []
     said = bench.folder / "main.json"
-    with said.open("wb") as out:
-        child = subprocess.Popen(command, cwd=PROJECT_DIR, env=environment, stdout=out)
-        cpu_sec = wait_cpu_sec(child)
+    code, cpu_sec = _run([command], environment, said)
     summary = json.loads(said.read_text().splitlines()[-1])
     played, needed = summary["chunks_played"], len(bench.film.chunk_ids)
-    if child.returncode or played != needed:
-        raise RuntimeError(f"main.py ended with {child.returncode}, {played} of {needed} chunks")
+    if code or played != needed:
+        raise RuntimeError(f"main.py ended with {code}, {played} of {needed} chunks")
     return cpu_sec
 
 
 def prove_delivery(bench: Bench, workers: int) -> bool:
     """Tell whether what comes out at the other end of the client is the film, byte by byte."""
+    said = bench.folder / "delivered.sum"
     command = f"{sys.executable} main.py {bench.film.video_id} --output - --raw --no-pace --quiet"
     command += f" --private --workers={workers} --metadata-url {bench.store.metadata_url}"
-    came = subprocess.run(
-        ["sh", "-c", f"{command} | sha256sum"],
-        cwd=PROJECT_DIR,
-        env=client_environment(str(bench.folder)),
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout
+    _run([["sh", "-c", f"{command} | sha256sum"]], client_environment(str(bench.folder)), said)
     every = list(range(len(bench.film.chunk_ids)))
-    return came.split()[0] == bench.film.checksum_of(every)
+    return said.read_text().split()[0] == bench.film.checksum_of(every)
 
 
 # ------------------------------------------------------------ others
@@ -225,8 +219,32 @@ def run_aria2(bench: Bench, parallel: int, arguments: list[str]) -> Run:
 
 
 def _all_right(commands: list[list[str]]) -> tuple[float, dict[str, float]]:
-    children = [subprocess.Popen(command, cwd=PROJECT_DIR) for command in commands]
-    cpu_sec = sum(wait_cpu_sec(child) for child in children)
-    if any(child.returncode for child in children):
-        raise RuntimeError(f"{commands[0][0]} ended with {[c.returncode for c in children]}")
+    code, cpu_sec = _run(commands)
+    if code:
+        raise RuntimeError(f"{commands[0][0]} ended with {code}")
     return cpu_sec, {}
+
+
+def _run(
+    commands: list[list[str]],
+    environment: dict[str, str] | None = None,
+    stdout_path: Path = Path(os.devnull),
+) -> tuple[int, float]:
+    """Run commands side by side; return the first exit code that is not 0, and their CPU seconds."""
+    children: list[subprocess.Popen[bytes]] = []
+    try:
+        with stdout_path.open("wb") as out:
+            children += [
+                # A group of its own: a pipeline has to be ended as a whole.
+                subprocess.Popen(
+                    command, cwd=PROJECT_DIR, env=environment, stdout=out, start_new_session=True
+                )
+                for command in commands
+            ]
+        cpu_sec = sum(wait_cpu_sec(child) for child in children)
+    finally:
+        for child in children:
+            if child.returncode is None:
+                os.killpg(child.pid, signal.SIGTERM)
+                child.wait()
+    return next((child.returncode for child in children if child.returncode), 0), cpu_sec

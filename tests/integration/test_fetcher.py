@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import gzip
 import socket
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import requests
 
-from common.messages import Replica
-from scheduler.fetcher import RangeRead, RangeResult, new_http_session
-from tests.ping_nodes import Answer, PingNode, hang, ping_nodes, say
+from scheduler.connections import new_http_session
+from tests.ping_nodes import PingNode, hang, ping_nodes, say
 from tests.range_nodes import asked_range, head, raw, stall_after, with_range, without_range
+from tests.range_reads import DATA, SIZE, Sink, a_read, read
 from tests.waiting import wait_until
-
-DATA = bytes(range(256)) * 1200
-SIZE = len(DATA)
-# Long enough that only a cancel can end a read within a test's patience.
-PATIENT_SEC = 50.0
 
 
 @pytest.fixture
@@ -28,43 +21,6 @@ def http() -> Iterator[requests.Session]:
     session = new_http_session()
     yield session
     session.close()
-
-
-class Sink:
-    """Collects what a read brings."""
-
-    def __init__(self, start: int = 0) -> None:
-        self.start = start
-        self.data = b""
-
-    def __call__(self, position: int, data: bytes) -> None:
-        assert position == self.start + len(self.data), "bytes come in order and once"
-        self.data += data
-
-
-def a_read(
-    http: requests.Session, url: str, sink: Sink, *, end: int = SIZE, **changed: Any
-) -> RangeRead:
-    fields: dict[str, Any] = {
-        "part_size": SIZE,
-        "silence_sec": 5.0,
-        "accepts_ranges": None,
-        "start": sink.start,
-        "end": end,
-    } | changed
-    offset = fields.pop("offset_bytes", 0)
-    place = Replica(url=f"{url}/chunk/c", offset_bytes=offset)
-    return RangeRead(http, place, sink=sink, **fields)
-
-
-def read(
-    http: requests.Session, answer: Answer, start: int = 0, **changed: Any
-) -> tuple[RangeResult, bytes, PingNode]:
-    sink = Sink(start)
-    with ping_nodes(answer) as (node,):
-        result = a_read(http, node.url, sink, **changed).run()
-    assert result.received_until == start + len(sink.data)
-    return result, sink.data, node
 
 
 # ---------------------------------------------------------------- good answers
@@ -93,15 +49,25 @@ def test_a_node_known_to_ignore_range_is_not_asked_for_one(http: requests.Sessio
     assert asked_range(node) is None
 
 
-def test_a_200_is_read_through_to_the_wanted_bytes(http: requests.Session) -> None:
-    result, data, _ = read(http, without_range(DATA), 200_000)
+def test_a_200_to_a_range_brings_the_whole_part(http: requests.Session) -> None:
+    sink = Sink()
+    with ping_nodes(without_range(DATA)) as (node,):
+        result = a_read(http, node.url, sink, start=200_000, end=200_100).run()
     assert (result.outcome, result.range_honoured) == ("complete", False)
-    assert data == DATA[200_000:]
+    assert sink.data == DATA
+    assert (result.received_until, result.received_bytes) == (SIZE, SIZE)
+
+
+def test_the_start_of_a_body_is_thrown_away_where_no_range_was_asked_for(
+    http: requests.Session,
+) -> None:
+    result, data, _ = read(http, without_range(DATA), 200_000, accepts_ranges=False)
+    assert (result.outcome, data) == ("complete", DATA[200_000:])
     assert result.received_bytes == SIZE, "the prefix crossed the network too"
 
 
-def test_a_200_is_read_no_further_than_wanted(http: requests.Session) -> None:
-    result, data, _ = read(http, without_range(DATA), end=100)
+def test_a_body_is_read_no_further_than_wanted(http: requests.Session) -> None:
+    result, data, _ = read(http, without_range(DATA), end=100, accepts_ranges=False)
     assert (result.outcome, data, result.received_bytes) == ("complete", DATA[:100], 100)
 
 
@@ -147,7 +113,8 @@ def test_a_connection_with_unwanted_bytes_in_it_is_not_used_again(http: requests
     with ping_nodes(without_range(DATA)) as (node,):
         for _ in range(2):
             sink = Sink()
-            assert a_read(http, node.url, sink, end=10).run().outcome == "complete"
+            reading = a_read(http, node.url, sink, end=10, accepts_ranges=False)
+            assert reading.run().outcome == "complete"
             assert sink.data == DATA[:10]
         assert node.connections == 2
 
@@ -306,59 +273,3 @@ def test_a_url_nobody_can_use_is_a_failure_not_an_exception(
     http: requests.Session, url: str
 ) -> None:
     assert a_read(http, url, Sink()).run().outcome in ("malformed", "refused")
-
-
-# ---------------------------------------------------------------- cancelling
-
-
-def run_and_cancel(
-    http: requests.Session, answer: Answer, ready: Any, **changed: Any
-) -> tuple[RangeResult, Sink]:
-    """Cancel a read as soon as `ready(node, sink)`; the node itself never ends it."""
-    sink, results = Sink(), list[RangeResult]()
-    with ping_nodes(answer) as (node,):
-        reading = a_read(http, node.url, sink, **({"silence_sec": PATIENT_SEC} | changed))
-        thread = threading.Thread(target=lambda: results.append(reading.run()))
-        thread.start()
-        wait_until(lambda: ready(node, sink))
-        reading.cancel()
-        wait_until(lambda: results)
-        thread.join()
-    return results[0], sink
-
-
-def test_a_read_that_waits_for_bytes_is_cancelled_at_once(http: requests.Session) -> None:
-    answer = stall_after(head("200 OK", SIZE) + DATA[:1000])
-    result, sink = run_and_cancel(http, answer, lambda _, sink: len(sink.data) == 1000)
-    assert (result.outcome, sink.data) == ("cancelled", DATA[:1000])
-    assert result.received_until == 1000
-
-
-def test_a_read_from_a_node_that_will_close_is_cancelled_at_once(http: requests.Session) -> None:
-    # http.client gives the socket away when the connection will not be kept.
-    answer = stall_after(head("200 OK", SIZE, "Connection: close") + DATA[:1000])
-    result, sink = run_and_cancel(http, answer, lambda _, sink: len(sink.data) == 1000)
-    assert (result.outcome, sink.data) == ("cancelled", DATA[:1000])
-
-
-def test_a_read_that_waits_for_headers_ends_with_its_silence(http: requests.Session) -> None:
-    result, sink = run_and_cancel(http, hang, lambda node, _: node.requests, silence_sec=0.3)
-    assert (result.outcome, sink.data) == ("cancelled", b"")
-
-
-def test_a_read_cancelled_before_it_began_brings_nothing(http: requests.Session) -> None:
-    sink = Sink()
-    with ping_nodes(with_range(DATA)) as (node,):
-        reading = a_read(http, node.url, sink)
-        reading.cancel()
-        assert reading.run().outcome == "cancelled"
-    assert sink.data == b""
-
-
-def test_cancelling_a_finished_read_disturbs_nobody(http: requests.Session) -> None:
-    with ping_nodes(with_range(DATA)) as (node,):
-        first = a_read(http, node.url, Sink())
-        assert first.run().outcome == "complete"
-        first.cancel()
-        assert a_read(http, node.url, Sink()).run().outcome == "complete"
-        assert node.connections == 1

@@ -4,104 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import random
-import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pytest
 
 from common.messages import (
-    CancelRange,
-    ChunkDelivery,
     ChunkFinished,
     ChunkSpec,
-    CloseChunk,
     DiscardRange,
-    FetchRange,
-    OpenChunk,
-    RangeFinished,
     SourceShare,
 )
-from common.units import node_of
 from scheduler.erasure import encode_fragments
-from scheduler.home import ChunkHome
 from tests.builders import a_chunk, a_coded_chunk
-from tests.ping_nodes import Answer, PingNode, hang, ping_nodes, say
+from tests.home_rig import DATA, WHOLE, WRONG, Home
+from tests.ping_nodes import Answer, ping_nodes, say
 from tests.range_nodes import head, stall_after, with_range, without_range
 from tests.waiting import wait_until
-
-DATA = random.Random(1).randbytes(300_001)
-WRONG = bytes(b ^ 1 for b in DATA)
-WHOLE = -1
-PATIENT_SEC = 50.0
-
-
-class Home:
-    """A ChunkHome and everything it has said."""
-
-    def __init__(self) -> None:
-        self.said: list[RangeFinished | ChunkFinished] = []
-        self.delivered: list[tuple[ChunkDelivery, bytes, str]] = []
-        self.real = ChunkHome(
-            "w1",
-            report=self.said.append,
-            deliver=self._deliver,
-        )
-        self.verdicts_before_delivery: list[str] = []
-        self._ids = itertools.count(1)
-
-    def _deliver(self, msg: ChunkDelivery, data: memoryview, deliver_to: str) -> None:
-        self.verdicts_before_delivery += [m.verdict for m in self.verdicts()]
-        self.delivered.append((msg, bytes(data), deliver_to))
-
-    def open(self, chunk: ChunkSpec, lease_id: str = "L") -> None:
-        self.real.handle(
-            OpenChunk(lease_id=lease_id, session_id="s1", chunk=chunk, deliver_to="inproc://buffer")
-        )
-
-    def fetch(
-        self,
-        node: PingNode,
-        start: int = 0,
-        end: int = len(DATA),
-        *,
-        part: int = WHOLE,
-        lease_id: str = "L",
-        **changed: Any,
-    ) -> str:
-        job_id = f"J{next(self._ids)}"
-        fields: dict[str, Any] = {"silence_sec": 5.0, "accepts_ranges": None}
-        chunk = a_chunk(0, [node.url])
-        self.real.handle(
-            FetchRange(
-                job_id=job_id,
-                lease_id=lease_id,
-                part=part,
-                replica=chunk.replicas[0],
-                start_bytes=start,
-                end_bytes=end,
-                **(fields | changed),
-            )
-        )
-        return job_id
-
-    def ended(self, job_id: str) -> RangeFinished:
-        """Wait for the end of a range."""
-
-        def found() -> list[RangeFinished]:
-            return [m for m in self.said if isinstance(m, RangeFinished) and m.job_id == job_id]
-
-        wait_until(found)
-        return found()[0]
-
-    def verdicts(self) -> list[ChunkFinished]:
-        return [m for m in self.said if isinstance(m, ChunkFinished)]
-
-    def verdict(self, count: int = 1) -> ChunkFinished:
-        """Wait for the verdict that is the `count`th."""
-        wait_until(lambda: len(self.verdicts()) >= count)
-        return self.verdicts()[count - 1]
 
 
 @pytest.fixture
@@ -273,103 +191,3 @@ def test_right_fragments_of_another_chunk_are_noticed(home: Home) -> None:
             home.fetch(node, 0, len(fragments[part]), part=part)
         verdict = home.verdict()
     assert (verdict.verdict, verdict.corrupt_part) == ("corrupt", WHOLE)
-
-
-# ---------------------------------------------------------------- ending early
-
-
-def test_progress_tells_how_far_each_range_is(home: Home) -> None:
-    home.open(a_chunk(data=DATA))
-    answer = stall_after(head("200 OK", len(DATA)) + DATA[:50_000])
-    with ping_nodes(answer) as (node,):
-        job = home.fetch(node, silence_sec=PATIENT_SEC)
-        wait_until(
-            lambda: [p.received_until_bytes for p in home.real.progress(only_new=False)] == [50_000]
-        )
-        home.real.progress(only_new=True)
-        assert home.real.progress(only_new=True) == (), "nothing new"
-        (seen,) = home.real.progress(only_new=False)
-        assert (seen.job_id, seen.received_bytes) == (job, 50_000)
-        home.real.handle(CancelRange(job_id=job))
-        assert home.ended(job).outcome == "cancelled"
-    assert home.real.progress(only_new=False) == ()
-
-
-def test_a_prefix_read_through_shows_in_the_progress(home: Home) -> None:
-    home.open(a_chunk(data=DATA))
-    answer = stall_after(head("200 OK", len(DATA)) + DATA[:50_000])
-    with ping_nodes(answer) as (node,):
-        job = home.fetch(node, 100_000, silence_sec=PATIENT_SEC)
-
-        def received() -> list[tuple[int, int]]:
-            running = home.real.progress(only_new=False)
-            return [(p.received_until_bytes, p.received_bytes) for p in running]
-
-        wait_until(lambda: received() == [(100_000, 50_000)])
-        home.real.handle(CancelRange(job_id=job))
-        assert home.ended(job).received_until_bytes == 100_000
-
-
-def test_a_cancelled_range_keeps_what_it_read(home: Home) -> None:
-    home.open(a_chunk(data=DATA))
-    answer = stall_after(head("200 OK", len(DATA)) + DATA[:50_000])
-    with ping_nodes(answer, with_range(DATA)) as (first, second):
-        job = home.fetch(first, silence_sec=PATIENT_SEC)
-        wait_until(lambda: home.real.progress(only_new=True))
-        wait_until(lambda: home.real.progress(only_new=False)[0].received_until_bytes == 50_000)
-        home.real.handle(CancelRange(job_id=job))
-        assert home.ended(job).received_until_bytes == 50_000
-        home.fetch(second, 50_000)
-        assert home.verdict().verdict == "delivered"
-
-
-def test_a_closed_chunk_cancels_its_ranges_and_forgets_its_bytes(home: Home) -> None:
-    home.open(a_chunk(data=DATA))
-    with ping_nodes(stall_after(head("200 OK", len(DATA)) + DATA[:1000])) as (node,):
-        job = home.fetch(node, silence_sec=PATIENT_SEC)
-        wait_until(lambda: home.real.progress(only_new=True))
-        home.real.handle(CloseChunk(lease_id="L"))
-        assert home.ended(job).outcome == "cancelled"
-    assert home.real.leases() == ()
-    assert home.verdicts() == []
-
-
-def test_messages_about_nothing_are_harmless(home: Home) -> None:
-    home.real.handle(CancelRange(job_id="none"))
-    home.real.handle(CloseChunk(lease_id="none"))
-    home.real.handle(DiscardRange(lease_id="none", part=0, start_bytes=0, end_bytes=9))
-    with ping_nodes(with_range(DATA)) as (node,):
-        home.fetch(node, lease_id="none")
-        home.open(a_chunk(data=DATA))
-        home.fetch(node, part=4)
-        assert node.requests == []
-    assert home.said == []
-
-
-def test_stopping_ends_reads_that_wait(home: Home) -> None:
-    home.open(a_chunk(data=DATA))
-    with ping_nodes(hang, stall_after(head("200 OK", len(DATA)) + b"x")) as (mute, stalled):
-        home.fetch(mute, 0, 1000, silence_sec=PATIENT_SEC)
-        home.fetch(stalled, 1000, silence_sec=PATIENT_SEC)
-        wait_until(lambda: mute.requests and stalled.requests)
-        stopping = threading.Thread(target=home.real.stop)
-        stopping.start()
-        wait_until(lambda: not stopping.is_alive())
-        stopping.join()
-    assert home.delivered == []
-
-
-def test_two_chunks_do_not_mix(home: Home) -> None:
-    other = DATA[::-1]
-    home.open(a_chunk(0, data=DATA), "L0")
-    home.open(a_chunk(1, data=other), "L1")
-    with ping_nodes(with_range(DATA), with_range(other)) as (first, second):
-        home.fetch(second, lease_id="L1")
-        home.fetch(first, lease_id="L0")
-        home.verdict(2)
-    wait_until(lambda: len(home.delivered) == 2)
-    assert {msg.sequence_num: data for msg, data, _ in home.delivered} == {0: DATA, 1: other}
-    assert {node_of(msg.sources[0].node_url) for msg, _, _ in home.delivered} == {
-        first.url,
-        second.url,
-    }

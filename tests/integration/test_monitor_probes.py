@@ -4,26 +4,45 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-import requests
 
-from monitor.prober import Probe, ProbePool, new_session, ping
-from tests.ping_nodes import PingNode, drip, hang, ping_nodes, say
+from monitor.pinger import Pinger
+from monitor.probe import Probe
+from monitor.prober import ProbePool, new_session, ping
+from tests.ping_nodes import PingNode, drip, hang, outcomes, ping_nodes, say
 from tests.waiting import wait_until
 
-
-@pytest.fixture
-def session() -> Iterator[requests.Session]:
-    with new_session() as made:
-        yield made
+Ping = Callable[..., Probe]
 
 
-def test_ping_is_a_head_request_on_a_kept_connection(session: requests.Session) -> None:
+@pytest.fixture(params=["sockets", "requests"])
+def probe(request: pytest.FixtureRequest) -> Iterator[Ping]:
+    """Return a function that pings a node once, by either way; connections are kept between calls."""
+    if request.param == "requests":
+        with new_session() as session:
+            yield lambda node_url, timeout_sec: ping(session, node_url, timeout_sec=timeout_sec)
+        return
+    made: list[Pinger] = []
+
+    def by_sockets(node_url: str, timeout_sec: float) -> Probe:
+        if not made:
+            made.append(Pinger(timeout_sec=timeout_sec))
+        made[0].submit(node_url)
+        (ended,) = outcomes(made[0], 1)
+        assert isinstance(ended, Probe)
+        return ended
+
+    yield by_sockets
+    for each in made:
+        each.request_stop()
+
+
+def test_ping_is_a_head_request_on_a_kept_connection(probe: Ping) -> None:
     with ping_nodes(say()) as (node,):
         for _ in range(3):
-            assert ping(session, node.url, timeout_sec=2).latency_ms is not None
+            assert probe(node.url, timeout_sec=2).latency_ms is not None
         assert [request.splitlines()[0] for request in node.requests] == [
             b"HEAD /ping HTTP/1.1"
         ] * 3
@@ -42,12 +61,10 @@ def test_ping_is_a_head_request_on_a_kept_connection(session: requests.Session) 
         ("503 Service Unavailable", False),
     ],
 )
-def test_any_answer_below_500_means_alive(
-    session: requests.Session, status: str, alive: bool
-) -> None:
+def test_any_answer_below_500_means_alive(probe: Ping, status: str, alive: bool) -> None:
     with ping_nodes(say(status, "Location: http://127.0.0.1:9/elsewhere")) as (node,):
-        probe = ping(session, node.url, timeout_sec=2)
-        assert (probe.latency_ms is not None) is alive
+        found = probe(node.url, timeout_sec=2)
+        assert (found.latency_ms is not None) is alive
         assert len(node.requests) == 1
 
 
@@ -56,42 +73,45 @@ def test_any_answer_below_500_means_alive(
     [("Accept-Ranges: bytes", True), ("Accept-Ranges: none", False), ("X-Node-ID: n1", None)],
 )
 def test_range_support_is_what_the_header_tells(
-    session: requests.Session, header: str, accepts_ranges: bool | None
+    probe: Ping, header: str, accepts_ranges: bool | None
 ) -> None:
     with ping_nodes(say("200 OK", header)) as (node,):
-        assert ping(session, node.url, timeout_sec=2).accepts_ranges is accepts_ranges
+        assert probe(node.url, timeout_sec=2).accepts_ranges is accepts_ranges
 
 
-def test_connecting_does_not_count_as_latency(
-    session: requests.Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    connect = socket.socket.connect
+def test_connecting_does_not_count_as_latency(probe: Ping, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
 
     def slow_connect(self: socket.socket, address: object) -> None:
         threading.Event().wait(0.3)
         connect(self, address)  # type: ignore[arg-type]  # as it came
 
+    def slow_connect_ex(self: socket.socket, address: object) -> int:
+        threading.Event().wait(0.3)
+        return connect_ex(self, address)  # type: ignore[arg-type]  # as it came
+
     monkeypatch.setattr(socket.socket, "connect", slow_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", slow_connect_ex)
     with ping_nodes(say()) as (node,):
         began_sec = time.monotonic()
-        probe = ping(session, node.url, timeout_sec=2)
+        found = probe(node.url, timeout_sec=2)
         assert time.monotonic() - began_sec >= 0.3
-        assert probe.latency_ms is not None
-        assert probe.latency_ms < 200
+        assert found.latency_ms is not None
+        assert found.latency_ms < 200
 
 
-def test_time_until_the_headers_is_the_latency(session: requests.Session) -> None:
+def test_time_until_the_headers_is_the_latency(probe: Ping) -> None:
     def answer(node: PingNode, connection: socket.socket) -> bool:
         node.closing.wait(0.15)
         return say()(node, connection)
 
     with ping_nodes(answer) as (node,):
-        probe = ping(session, node.url, timeout_sec=2)
-        assert probe.latency_ms is not None
-        assert probe.latency_ms >= 150
+        found = probe(node.url, timeout_sec=2)
+        assert found.latency_ms is not None
+        assert found.latency_ms >= 150
 
 
-def test_connection_the_node_closed_meanwhile_is_no_failure(session: requests.Session) -> None:
+def test_connection_the_node_closed_meanwhile_is_no_failure(probe: Ping) -> None:
     def close_on_second(node: PingNode, connection: socket.socket) -> bool:
         # The second request on a connection is met by its end, as when an idle limit strikes.
         if len(node.requests) == 2:
@@ -99,23 +119,23 @@ def test_connection_the_node_closed_meanwhile_is_no_failure(session: requests.Se
         return say()(node, connection)
 
     with ping_nodes(close_on_second) as (node,):
-        assert ping(session, node.url, timeout_sec=2).latency_ms is not None
-        assert ping(session, node.url, timeout_sec=2).latency_ms is not None
+        assert probe(node.url, timeout_sec=2).latency_ms is not None
+        assert probe(node.url, timeout_sec=2).latency_ms is not None
         assert node.connections == 2
 
 
-def test_node_that_closes_every_connection_fails(session: requests.Session) -> None:
+def test_node_that_closes_every_connection_fails(probe: Ping) -> None:
     with ping_nodes(lambda _node, _connection: False) as (node,):
-        assert ping(session, node.url, timeout_sec=2).latency_ms is None
+        assert probe(node.url, timeout_sec=2).latency_ms is None
         assert len(node.requests) == 1
 
 
-def test_silent_node_fails_after_the_timeout(session: requests.Session) -> None:
+def test_silent_node_fails_after_the_timeout(probe: Ping) -> None:
     with ping_nodes(hang) as (node,):
         began_sec = time.monotonic()
-        probe = ping(session, node.url, timeout_sec=0.2)
-        assert probe.latency_ms is None
-        assert "timed out" in probe.detail
+        found = probe(node.url, timeout_sec=0.2)
+        assert found.latency_ms is None
+        assert "timed out" in found.detail
         assert 0.2 <= time.monotonic() - began_sec < 5
 
 
@@ -123,31 +143,27 @@ def test_silent_node_fails_after_the_timeout(session: requests.Session) -> None:
     "node_url",
     ["http://127.0.0.1:1", "http://no such host:80", "http://[::1", "ftp://127.0.0.1", "x", ""],
 )
-def test_unusable_node_is_a_failure_and_no_exception(
-    session: requests.Session, node_url: str
-) -> None:
-    probe = ping(session, node_url, timeout_sec=0.5)
-    assert probe.latency_ms is None
-    assert probe.detail
+def test_unusable_node_is_a_failure_and_no_exception(probe: Ping, node_url: str) -> None:
+    found = probe(node_url, timeout_sec=0.5)
+    assert found.latency_ms is None
+    assert found.detail
 
 
-def test_answer_that_is_no_http_is_a_failure(session: requests.Session) -> None:
+def test_answer_that_is_no_http_is_a_failure(probe: Ping) -> None:
     def garbage(_node: PingNode, connection: socket.socket) -> bool:
         connection.sendall(b"\xff\xfe SSH-2.0\r\n\r\n")
         return False
 
     with ping_nodes(garbage) as (node,):
-        assert ping(session, node.url, timeout_sec=1).latency_ms is None
+        assert probe(node.url, timeout_sec=1).latency_ms is None
 
 
-def test_proxies_and_cookies_play_no_part(
-    session: requests.Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxies_and_cookies_play_no_part(probe: Ping, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     with ping_nodes(say("200 OK", "Set-Cookie: a=b")) as (node,):
         for _ in range(2):
-            assert ping(session, node.url, timeout_sec=2).latency_ms is not None
+            assert probe(node.url, timeout_sec=2).latency_ms is not None
         assert b"ookie" not in node.requests[1]
 
 

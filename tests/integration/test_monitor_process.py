@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import itertools
 import os
-import queue
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from common.endpoints import Endpoints, is_running
-from common.messages import NodeScore, NodeScores
-from common.service import Service
-from common.sockets import Publisher
+from common.endpoints import is_running
+from tests.monitor_rig import ROOT, Stack, Start, monitors
 from tests.ping_nodes import drip, hang, ping_nodes, say
-from tests.status_builders import a_session, a_transfer
 from tests.waiting import wait_until
-
-ROOT = Path(__file__).resolve().parents[2]
-NO_CONFIG = {"VSTACK_CONFIG", "PING_INTERVAL", "HISTORY_SIZE", "VSTACK_TCP_BASE"}
 
 
 @pytest.fixture
@@ -35,82 +27,9 @@ def run_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def start(run_dir: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    started: list[subprocess.Popen[str]] = []
-
-    def run(**environment: str) -> subprocess.Popen[str]:
-        inherited = {k: v for k, v in os.environ.items() if k not in NO_CONFIG}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "monitor"],
-            cwd=ROOT,
-            env=inherited
-            | {"VSTACK_RUN_DIR": str(run_dir), "XDG_CONFIG_HOME": str(run_dir)}
-            | environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate(timeout=10)
-
-
-class Stack:
-    """The rest of a stack: publishes as buffer and scheduler, hears the monitor."""
-
-    def __init__(self, run_dir: Path) -> None:
-        self.snapshots: list[tuple[float, NodeScores]] = []
-        self._service = Service(Endpoints(run_dir), watch_parent=False)
-        self._buffer = self._service.publisher("buffer.events")
-        self._scheduler = self._service.publisher("scheduler.events")
-        self._service.subscribe(("monitor.events",), {NodeScores: self._on_scores})
-        self._thread = threading.Thread(target=self._service.run)
-        self._thread.start()
-
-    def _on_scores(self, scores: NodeScores) -> None:
-        self.snapshots.append((time.monotonic(), scores))
-
-    def _publish(self, publisher: Publisher, msg: object, key: str | None) -> None:
-        done: queue.SimpleQueue[None] = queue.SimpleQueue()
-
-        def publish() -> None:
-            publisher.publish(msg, key)
-            done.put(None)
-
-        self._service.call_soon(publish)
-        done.get(timeout=10)
-
-    def session(self, *node_urls: str, session_id: str = "s1", outcome: str = "") -> None:
-        self._publish(
-            self._buffer,
-            a_session(session_id=session_id, node_urls=node_urls, outcome=outcome),
-            session_id,
-        )
-
-    def transfer(self, node_url: str, **changed: object) -> None:
-        self._publish(self._scheduler, a_transfer(node_url, **changed), None)
-
-    def node(self, node_url: str) -> NodeScore | None:
-        """Return the newest word of the monitor on a node."""
-        if not self.snapshots:
-            return None
-        newest = self.snapshots[-1][1]
-        return next((node for node in newest.nodes if node.node_url == node_url), None)
-
-    def says(self, node_url: str, claim: Callable[[NodeScore], object]) -> Callable[[], bool]:
-        def holds() -> bool:
-            node = self.node(node_url)
-            return node is not None and bool(claim(node))
-
-        return holds
-
-    def close(self) -> None:
-        self._service.stop()
-        self._thread.join(10)
+def start(run_dir: Path) -> Iterator[Start]:
+    with monitors(run_dir) as starter:
+        yield starter
 
 
 @pytest.fixture
@@ -118,9 +37,6 @@ def stack(run_dir: Path) -> Iterator[Stack]:
     made = Stack(run_dir)
     yield made
     made.close()
-
-
-Start = Callable[..., "subprocess.Popen[str]"]
 
 
 def test_scores_of_a_sessions_nodes_arrive(start: Start, stack: Stack) -> None:
@@ -141,7 +57,7 @@ def test_transfers_change_bandwidth_and_reliability(start: Start, stack: Stack) 
     with ping_nodes(say()) as (node,):
         start(PING_INTERVAL="60", HISTORY_SIZE="4")
         stack.session(node.url)
-        wait_until(stack.says(node.url, lambda node: node.measurements_count == 1))
+        wait_until(stack.says(node.url, lambda node: node.measurements_count >= 2))
         stack.transfer(node.url, goodput_mbps=50.0, range_honoured=False)
         wait_until(stack.says(node.url, lambda node: node.bandwidth_mbps == 50))
         found = stack.node(node.url)

@@ -215,6 +215,23 @@ def test_the_bulk_bench_measures_and_proves_what_it_delivers() -> None:
     assert "requests-4x1" in rows
 
 
+@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
+def test_the_bulk_bench_leaves_nothing_when_ended_early() -> None:
+    with tempfile.TemporaryDirectory(prefix="vc-", dir="/tmp") as folder:
+        arguments = [sys.executable, "-m", "bench.bulk", "--mib=64", "--runs=50", "--workers=1"]
+        command = Command(arguments, Path(folder), client_environment(folder))
+        command.wait_for("ours-1")
+        children = psutil.Process(command.process.pid).children(recursive=True)
+        configs = [word for c in children for word in c.cmdline() if word.endswith("nginx.conf")]
+        command.signal(signal.SIGTERM)
+        finished = command.finish(20)
+    assert finished.code == 128 + signal.SIGTERM
+    assert configs
+    assert [path for path in configs if Path(path).exists()] == []
+    _, left = psutil.wait_procs(children, 10)
+    assert left == []
+
+
 def test_no_store_is_said_in_one_line() -> None:
     with tempfile.TemporaryDirectory(prefix="vc-", dir="/tmp") as folder:
         # Port 9 is nobody's on a machine of today.

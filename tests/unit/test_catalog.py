@@ -182,3 +182,47 @@ def test_a_list_that_is_none_is_refused(
 def test_a_view_is_posted_and_may_be_unknown(server: MetadataServer, catalog: Catalog) -> None:
     catalog.post_view("video")
     assert server.asked == ["POST /video/video/view"]
+
+
+# ---------------------------------------------------------------- nodes
+
+
+def test_healthy_nodes_are_origins_each_once(server: MetadataServer, catalog: Catalog) -> None:
+    rows = [
+        {"node_url": "http://Node-A:8081/", "status": "healthy"},
+        {"node_url": "http://node-a:8081"},
+        "https://b",
+        {"node_url": "ftp://c"},
+        {"node_url": "http://user@d"},
+        {"node_url": "http://e\r\nHost: f"},
+        {"node_url": None},
+        7,
+    ]
+    for body in (rows, {"nodes": rows}):
+        server.answers["GET /nodes/healthy"] = (200, json.dumps(body).encode())
+        assert catalog.healthy_nodes() == ("http://node-a:8081", "https://b")
+
+
+@pytest.mark.parametrize("body", [b"{}", b"7", b"null", b'"x"', b"[{}]", b"no json", b"[" * 10_000])
+def test_what_is_no_list_of_nodes_is_refused(
+    server: MetadataServer, catalog: Catalog, body: bytes
+) -> None:
+    server.answers["GET /nodes/healthy"] = (200, body)
+    with pytest.raises(CatalogError, match="/nodes/healthy is not the list we know") as caught:
+        catalog.healthy_nodes()
+    assert caught.value.fault == "invalid"
+
+
+def test_a_service_that_lists_no_nodes_is_told_from_one_without_any(
+    server: MetadataServer, catalog: Catalog
+) -> None:
+    with pytest.raises(CatalogError, match="answered 404 to /nodes/healthy"):
+        catalog.healthy_nodes()
+    server.answers["GET /nodes/healthy"] = (200, b"[]")
+    assert catalog.healthy_nodes() == ()
+
+
+def test_an_asker_may_want_less_than_everything(server: MetadataServer, catalog: Catalog) -> None:
+    server.answers["GET /manifest/video"] = (200, bytes(5000))
+    with pytest.raises(CatalogError, match="larger than 1000 bytes"):
+        catalog.manifest_json("video", max_bytes=1000)

@@ -78,6 +78,31 @@ def test_every_message_survives_the_wire(tag: str, data: st.DataObject) -> None:
     assert codec.decode(codec.encode(msg)) == msg
 
 
+@pytest.mark.parametrize("tag", TAGS)
+@settings(
+    derandomize=True,
+    max_examples=5,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(data=st.data())
+def test_a_message_packed_in_pieces_is_the_same(tag: str, data: st.DataObject) -> None:
+    msg = data.draw(values_of(codec.registered()[tag]))
+    fields = {}
+    for field in dataclasses.fields(msg):
+        item = getattr(msg, field.name)
+        if isinstance(item, tuple):
+            fields[field.name] = codec.pack_list([codec.pack_value(part) for part in item])
+        else:
+            fields[field.name] = codec.pack_value(item)
+    assert codec.encode_packed(type(msg), **fields) == codec.encode(msg)
+
+
+def test_a_message_packed_in_pieces_has_all_its_fields() -> None:
+    with pytest.raises(TypeError, match="session_id"):
+        codec.encode_packed(KeepAlive)
+
+
 def test_a_message_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         KeepAlive(session_id="s1").session_id = "s2"  # type: ignore[misc]  # that is the point

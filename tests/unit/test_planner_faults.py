@@ -6,13 +6,15 @@ import itertools
 
 import pytest
 
-from common.messages import CloseChunk, FetchRange, RangeOutcome
+from common.messages import ChunkTrouble, CloseChunk, FetchRange, RangeOutcome
 from common.units import node_of
 from scheduler.assignment import PROBE_BYTES
 from scheduler.commands import Command
 from scheduler.dealing import RETRY_BASE_SEC, RETRY_JITTER_RATIO, RETRY_MAX_SEC
 from scheduler.selection import OPEN_BASE_SEC, OPEN_JITTER_RATIO
+from scheduler.wanted import SECOND_CHANCE_SEC
 from tests.builders import FIVE_NODES, MB, A, B, C, a_chunk, a_coded_chunk, a_demand, a_score
+from tests.planner_flow import flow
 from tests.planner_rig import PlannerRig, announced, sent, troubles
 
 FAILURES: tuple[RangeOutcome, ...] = (
@@ -50,7 +52,7 @@ def test_an_idle_node_goes_on_at_the_offset_at_once(outcome: RangeOutcome) -> No
     rig.feed(a_demand(a_chunk(0, [A, B], size_bytes=400_000)))
     failed = rig.fetch(A)
     rig.end(rig.fetch(B))
-    until = failed.start_bytes + 70_000
+    until = failed.start_bytes + 20_000
     made = rig.end(failed, outcome, until=until)
     (again,) = sent(made, FetchRange)
     assert rig.busy_nodes() == [B]
@@ -72,6 +74,29 @@ def test_a_node_that_failed_is_not_asked_for_the_chunk_again(outcome: RangeOutco
     asked = [node_of(f.replica.url) for f in sent(made, FetchRange)]
     assert set(asked) == {B}
     assert rig.state_of(chunk).complete
+
+
+def test_an_answer_that_ended_early_but_brought_much_is_continued_at_the_same_node() -> None:
+    rig = a_rig(A)
+    rig.prove(A)
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=400_000)))
+    made = rig.end(rig.only_fetch(), "short", until=200_000)
+    (again,) = sent(made, FetchRange)
+    assert (again.start_bytes, troubles(made)) == (200_000, [])
+    made = rig.end(again, "short", until=200_100)
+    assert [t.fault for t in troubles(made)] == ["unreachable"], "this was no answer"
+
+
+def test_a_node_that_failed_has_a_second_chance_while_others_bring_the_chunk() -> None:
+    rig = a_rig(A, B)
+    rig.prove(A, B)
+    chunk = a_chunk(0, [A, B], size_bytes=20 * MB)
+    rig.feed(a_demand(chunk))
+    rig.end(rig.fetch(A), "missing")
+    made = flow(rig, {B: 20.0}, SECOND_CHANCE_SEC - 0.1)
+    assert {node_of(f.replica.url) for f in sent(made, FetchRange)} <= {B}
+    made = flow(rig, {B: 20.0}, 0.3)
+    assert A in {node_of(f.replica.url) for f in sent(made, FetchRange)}
 
 
 def test_bytes_of_a_failed_range_go_to_the_first_node_that_is_free() -> None:
@@ -107,8 +132,16 @@ def test_a_late_report_of_a_failure_does_not_count_twice() -> None:
 
 
 def unanswered(rig: PlannerRig, fetch: FetchRange) -> list[Command]:
-    """Report the end of a range that was taken over before its first byte."""
-    return rig.end(fetch, "complete", first_byte_sec=None, duration_sec=0.1, range_honoured=None)
+    """Report the end of a range that was taken over, or cancelled, before its first byte."""
+    outcome: RangeOutcome = "cancelled" if fetch.job_id in rig.cancelled else "complete"
+    return rig.end(
+        fetch,
+        outcome,
+        until=fetch.start_bytes,
+        first_byte_sec=None,
+        duration_sec=0.1,
+        range_honoured=None,
+    )
 
 
 def test_other_quiet_ranges_of_a_silent_node_need_not_wait_for_their_own_silence() -> None:
@@ -130,7 +163,6 @@ def test_a_silent_node_is_suspended_though_its_ranges_are_taken_over_before() ->
     rig.prove(A, B)
     chunks = [a_chunk(n, [A, B], size_bytes=MB) for n in range(4)]
     rig.feed(a_demand(*chunks))
-    patience_sec = rig.planner.nodes.node(A).silence_sec()
     began_sec = rig.now_sec
     made: list[Command] = []
     while not announced(made, "suspended"):
@@ -140,9 +172,11 @@ def test_a_silent_node_is_suspended_though_its_ranges_are_taken_over_before() ->
                 made += rig.end(fetch)
             elif fetch.end_bytes == fetch.start_bytes:
                 made += unanswered(rig, fetch)
-        assert rig.now_sec - began_sec < patience_sec + 0.3, "silence counts over its requests"
-    rig.pass_time(0.3)
-    assert rig.fetches_at(A) == []
+        assert rig.now_sec - began_sec < 1.0, "silence counts over its requests"
+    made = rig.pass_time(0.3)
+    made += [c for f in rig.fetches_at(A) for c in unanswered(rig, f)]
+    asked = {node_of(f.replica.url) for f in sent(made, FetchRange)}
+    assert asked <= {B}, "it gets nothing more while it is suspended"
 
 
 def test_a_range_that_brought_nothing_does_not_close_a_breaker() -> None:
@@ -268,25 +302,36 @@ def test_suspensions_do_not_count_when_fewer_than_half_of_the_nodes_are_left(
 # ---------------------------------------------------------------- all replicas failed
 
 
-def test_the_buffer_is_told_and_all_replicas_are_tried_again_with_growing_waits() -> None:
-    rig = a_rig(A, B)
+def failing_rounds(
+    rig: PlannerRig, due_sec: float, count: int
+) -> tuple[list[ChunkTrouble], list[float]]:
+    """Let all nodes say that they lack a chunk, again and again; return what is told and how long it waits."""
     chunk = a_chunk(0, [A, B])
     told, waits = [], []
-    for _ in range(6):
-        rig.feed(a_demand(chunk))
-        assert set(rig.busy_nodes()) == {A, B}
+    for _ in range(count):
+        rig.feed(a_demand(chunk, due_sec=due_sec))
         told += troubles(fail_all(rig, "missing", "answered 404"))
         began_sec = rig.now_sec
         while not rig.running:
             rig.pass_time(0.05)
-            rig.feed(a_demand(chunk))
+            rig.feed(a_demand(chunk, due_sec=due_sec))
         waits.append(rig.now_sec - began_sec)
+    return told, waits
+
+
+def test_the_buffer_is_told_and_all_replicas_are_tried_again_with_growing_waits() -> None:
+    told, waits = failing_rounds(a_rig(A, B), 60, 6)
     assert [t.rounds for t in told] == [1, 2, 3, 4, 5, 6]
     assert {(t.fault, t.detail.split(": ")[1]) for t in told} == {("missing", "answered 404")}
     for round_number, wait_sec in enumerate(waits):
         nominal_sec = min(RETRY_MAX_SEC, RETRY_BASE_SEC * 2**round_number)
         assert wait_sec >= nominal_sec * (1 - RETRY_JITTER_RATIO)
         assert wait_sec <= nominal_sec * (1 + RETRY_JITTER_RATIO) + 0.1
+
+
+def test_a_chunk_that_the_playhead_waits_for_is_tried_again_soon() -> None:
+    _, waits = failing_rounds(a_rig(A, B), 0, 6)
+    assert max(waits) <= RETRY_BASE_SEC * (1 + RETRY_JITTER_RATIO) + 0.1
 
 
 def test_a_chunk_is_not_given_up_while_one_of_its_nodes_still_sends() -> None:

@@ -8,6 +8,8 @@ from hypothesis import given, settings, strategies as st
 from common.messages import CancelRange, FetchRange, ResizeRange
 from common.units import node_of, transfer_sec
 from scheduler.assignment import (
+    FAST_RANGE_SEC,
+    FAST_RATE_MBPS,
     MAX_RANGE_BYTES,
     MIN_RANGE_BYTES,
     MIN_SHARE_BYTES,
@@ -120,7 +122,7 @@ def test_nothing_is_split_below_the_smallest_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mbps", "rtt_sec"), [(10.0, 0.02), (20.0, 0.02), (20.0, 0.15), (1.0, 0.02), (400.0, 0.02)]
+    ("mbps", "rtt_sec"), [(10.0, 0.02), (20.0, 0.02), (20.0, 0.15), (1.0, 0.02), (150.0, 0.02)]
 )
 def test_a_range_lasts_a_fifth_of_a_second_or_two_round_trips(mbps: float, rtt_sec: float) -> None:
     rig = a_rig(A, mbps=mbps, latency_ms=rtt_sec * 1000)
@@ -128,6 +130,14 @@ def test_a_range_lasts_a_fifth_of_a_second_or_two_round_trips(mbps: float, rtt_s
     size = mbps * 1e6 / 8 * max(RANGE_SEC, RANGE_ROUND_TRIPS * rtt_sec)
     bounded = min(MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, size))
     assert length(rig.only_fetch()) == pytest.approx(bounded, rel=0.02)
+
+
+@pytest.mark.parametrize("due_sec", [0.0, 60.0])
+def test_on_a_fast_link_a_range_may_be_longer(due_sec: float) -> None:
+    mbps = 4 * FAST_RATE_MBPS
+    rig = a_rig(A, mbps=mbps)
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=LONG), due_sec=due_sec))
+    assert length(rig.only_fetch()) == pytest.approx(mbps * 1e6 / 8 * FAST_RANGE_SEC, rel=0.02)
 
 
 def test_a_first_range_is_the_nodes_own_part_of_the_chunk_and_no_small_trial() -> None:
@@ -220,10 +230,11 @@ def test_an_unmeasured_node_is_asked_for_one_range_at_a_time() -> None:
     assert list(rig.running) == [fetch.job_id]
 
 
-def test_a_short_range_is_followed_at_once_so_that_a_long_way_is_not_idle() -> None:
+def test_a_short_range_is_followed_soon_so_that_a_long_way_is_not_idle() -> None:
     rig = a_rig(A, mbps=100.0, latency_ms=200)
     rig.feed(a_demand(a_chunk(0, [A], size_bytes=100_000), a_chunk(1, [A], size_bytes=LONG)))
     assert transfer_sec(100_000, 100.0) < AHEAD_SEC
+    rig.pass_time(AHEAD_SEC)
     assert [rig.chunk_of(f)[-1] for f in rig.fetches_at(A)] == ["0", "1"]
 
 
@@ -231,9 +242,9 @@ def test_two_requests_that_reach_a_node_in_swapped_order_do_no_harm() -> None:
     rig = a_rig(A, B, mbps=100.0)
     chunk = a_chunk(0, [A], size_bytes=MB)
     rig.feed(a_demand(a_chunk(8, [A], size_bytes=100_000), chunk))
+    rig.pass_time(AHEAD_SEC)
     first, second = rig.fetches_at(A)
     rig.commands.clear()
-    rig.pass_time(RTT_SEC)
     # Travelling on two connections, the later one is answered first, and to its end.
     rig.head(second)
     rig.pass_time(0.02)

@@ -1,11 +1,12 @@
-"""Which nodes are pinged when: pure, with time moved by hand."""
+"""Which nodes are pinged, and when: pure, with time moved by hand."""
 
 import random
 
 import pytest
 
-from monitor.prober import probe_timeout_sec
-from monitor.roster import SessionNodes
+from monitor.directory import ASK_SEC, wait_sec
+from monitor.probe import probe_timeout_sec
+from monitor.roster import Roster, SessionNodes
 from monitor.schedule import PingSchedule
 
 A, B, C = "http://a:1", "http://b:1", "http://c:1"
@@ -37,6 +38,21 @@ def test_interval_is_jittered_by_a_tenth() -> None:
     assert min(gaps) >= 2.7
     assert max(gaps) <= 3.3
     assert min(gaps) < 2.8 < 3.2 < max(gaps)
+
+
+def test_new_node_is_pinged_again_soon_once_it_answered() -> None:
+    schedule = PingSchedule(interval_sec=3.0, rng=random.Random(7), second_after_sec=0.3)
+    schedule.add(A, 0.0)
+    gaps = []
+    now_sec = 0.0
+    for answered in (False, True, True, True):
+        assert schedule.due(now_sec) == [A]
+        schedule.finished(A, answered=answered, now_sec=now_sec)
+        next_sec = schedule.next_due_sec()
+        assert next_sec is not None
+        gaps.append(round(next_sec - now_sec, 1))
+        now_sec = next_sec
+    assert [gap < 0.4 for gap in gaps] == [False, True, False, False]
 
 
 def test_no_second_probe_while_one_is_in_flight() -> None:
@@ -136,7 +152,7 @@ def test_a_thousand_nodes_are_all_pinged_in_every_interval() -> None:
         for node_url in flying:
             schedule.finished(node_url, answered=True, now_sec=now_sec)
         flying = schedule.due(now_sec)
-        assert len(flying) <= 32
+        assert len(flying) <= 256
         for node_url in flying:
             pinged[node_url] += 1
     assert set(pinged.values()) <= {3, 4}
@@ -180,3 +196,43 @@ def test_session_whose_process_is_gone_is_forgotten() -> None:
     sessions.update("s1", (A,), live=True, now_sec=0)
     assert sessions.node_urls(599) == (A,)
     assert sessions.node_urls(600) == ()
+
+
+# ---------------------------------------------------------------- the metadata service's nodes
+
+
+def test_listed_nodes_are_pinged_until_they_are_listed_no_more() -> None:
+    roster = Roster()
+    roster.list_standing((A, B + "/"))
+    assert roster.node_urls(0) == (A, B)
+    roster.list_standing((B,))
+    assert roster.node_urls(1) == (B,)
+
+
+def test_node_of_a_session_stays_though_it_is_listed_no_more() -> None:
+    roster = Roster()
+    roster.list_standing((A, B))
+    roster.sessions.update("s1", (A,), live=True, now_sec=0)
+    roster.list_standing(())
+    assert roster.node_urls(1) == (A,)
+
+
+def test_nodes_of_sessions_do_not_count_towards_the_bound() -> None:
+    roster = Roster(max_standing=1)
+    roster.sessions.update("s1", (C, A), live=True, now_sec=0)
+    roster.list_standing((A, B, "http://d:1"))
+    assert roster.node_urls(0) == (C, A, B)
+
+
+def test_questions_to_a_service_that_is_away_become_rare() -> None:
+    rng = random.Random(3)
+    waits_sec = [wait_sec(failures, rng) for failures in (1, 2, 3, 4, 5, 50)]
+    expected_sec = (2, 4, 8, 16, ASK_SEC, ASK_SEC)
+    assert all(abs(w / e - 1) <= 0.1 for w, e in zip(waits_sec, expected_sec, strict=True))
+
+
+def test_a_service_that_answers_is_asked_at_its_pace_out_of_step() -> None:
+    rng = random.Random(3)
+    waits_sec = [wait_sec(0, rng) for _ in range(200)]
+    assert 0.9 * ASK_SEC <= min(waits_sec) < max(waits_sec) <= 1.1 * ASK_SEC
+    assert max(waits_sec) - min(waits_sec) > 0.1 * ASK_SEC

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,6 +153,36 @@ def test_closing_actions_run_last_in_first_out_and_once(make: Make) -> None:
 
 
 # ---------------------------------------------------------------- work
+
+
+def test_a_watched_descriptor_is_served_when_it_is_readable(make: Make) -> None:
+    service = make()
+    reader, writer = os.pipe()
+    got: list[bytes] = []
+    try:
+        service.watch(reader, lambda: got.append(os.read(reader, 10)))
+        service.run_once(0)
+        assert got == []
+        os.write(writer, b"x")
+        turn(service, until=lambda: got == [b"x"])
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_what_a_subscriber_has_no_handler_for_is_not_even_read(make: Make) -> None:
+    service = make()
+    publisher = service.publisher("buffer.events")
+    listener = make()
+    got: list[Any] = []
+    listener.subscribe(("buffer.events",), {CommandResult: got.append})
+    publisher.publish(result("joined"))
+    turn(service, listener, until=lambda: got)
+    publisher.socket.send_multipart([b"command.keepalive", b"not msgpack"])
+    publisher.socket.send_multipart([b"no.such.message", b""])
+    publisher.publish(result("after"), key=None)
+    turn(service, listener, until=lambda: got[-1] == result("after"))
+    assert listener.dropped_messages == 1
 
 
 def test_work_reaches_the_handler_of_its_kind(make: Make) -> None:

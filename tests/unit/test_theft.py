@@ -57,7 +57,8 @@ def found(
     wait_sec: float = 0.0,
     now_sec: float = NOW_SEC,
 ) -> Theft | None:
-    return best_theft(book.node(thief), chunk, chunk.sources(), book, now_sec, wait_sec=wait_sec)
+    busy_sec = {thief: wait_sec}
+    return best_theft(book.node(thief), chunk, chunk.sources(), book, now_sec, busy_sec=busy_sec)
 
 
 def ends_sec(
@@ -140,8 +141,8 @@ def test_a_range_about_to_begin_is_left_alone() -> None:
 
 
 def test_a_range_that_does_not_begin_loses_everything_in_the_end() -> None:
-    chunk = a_wanted()
-    job = a_job(chunk, A, end=200_000, begun_sec=NOW_SEC)
+    chunk = a_wanted(a_chunk(size_bytes=200_000))
+    job = a_job(chunk, A, begun_sec=NOW_SEC)
     book = a_book(a=20.0, b=20.0)
     # As late as another needs for all of it: nothing is left to hope for.
     theft = found(chunk, book, now_sec=NOW_SEC + 0.3)
@@ -155,6 +156,18 @@ def test_a_range_that_stopped_loses_nearly_everything() -> None:
     theft = found(chunk, a_book(a=20.0, b=20.0), now_sec=NOW_SEC + 0.45)
     assert theft is not None
     assert theft.choice.end - theft.choice.start > 0.9 * (job.end - job.received_until)
+
+
+def test_of_a_whole_body_only_what_nobody_else_brings_is_taken() -> None:
+    chunk, book = a_wanted(), a_book(a=8.0, b=8.0)
+    body = a_slow_job(chunk, mbps=4.0)
+    body.whole_body = True
+    chunk.parts[body.part].add(1_500_000, 2 * MB, C)
+    theft = found(chunk, book)
+    assert theft is not None
+    assert 500_000 < theft.cut < theft.choice.end == 1_500_000
+    chunk.parts[body.part].add(0, 2 * MB, C)
+    assert found(chunk, book) is None
 
 
 def test_nobody_steals_from_itself_or_from_a_cancelled_range() -> None:
@@ -187,7 +200,7 @@ def test_a_node_that_is_not_among_the_sources_steals_nothing() -> None:
     chunk, book = a_wanted(), a_book(a=20.0, b=20.0)
     a_slow_job(chunk, mbps=0.5)
     left = [s for s in chunk.sources() if s.node_url != B]
-    assert best_theft(book.node(B), chunk, left, book, NOW_SEC, wait_sec=0) is None
+    assert best_theft(book.node(B), chunk, left, book, NOW_SEC, busy_sec={}) is None
 
 
 def test_a_node_without_range_cannot_begin_in_the_middle() -> None:
@@ -216,7 +229,7 @@ def a_coded_case(held_part: int) -> tuple[Wanted, Node, NodeBook, list[Source]]:
 
 def test_a_parity_stands_in_for_a_slow_fragment() -> None:
     chunk, thief, book, sources = a_coded_case(3)
-    theft = best_theft(thief, chunk, sources, book, NOW_SEC, wait_sec=0)
+    theft = best_theft(thief, chunk, sources, book, NOW_SEC, busy_sec={})
     assert theft is not None
     assert theft.victim.part == 0
     assert theft.choice.source.part == 3
@@ -224,7 +237,7 @@ def test_a_parity_stands_in_for_a_slow_fragment() -> None:
 
 def test_a_fragment_that_is_read_at_these_bytes_already_is_no_stand_in() -> None:
     chunk, thief, book, sources = a_coded_case(1)
-    assert best_theft(thief, chunk, sources, book, NOW_SEC, wait_sec=0) is None
+    assert best_theft(thief, chunk, sources, book, NOW_SEC, busy_sec={}) is None
 
 
 # ---------------------------------------------------------------- making way

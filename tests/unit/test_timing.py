@@ -59,20 +59,22 @@ def test_the_later_a_first_byte_is_the_longer_it_may_yet_take() -> None:
 def test_between_reports_the_bytes_that_must_have_come_count() -> None:
     job = a_job(a_wanted(), A, rate_mbps=8.0, received_until=MB, progress_sec=NOW_SEC)
     job.headed_sec = NOW_SEC
-    assert position(job, NOW_SEC + 0.1) == pytest.approx(1.1 * MB)
-    assert position(job, NOW_SEC + QUIET_SEC - 0.01) == pytest.approx(MB + REPORT_SEC * 1e6)
+    assert position(job, a_node(A), NOW_SEC + 0.1) == pytest.approx(1.1 * MB)
+    assert position(job, a_node(A), NOW_SEC + QUIET_SEC - 0.01) == pytest.approx(
+        MB + REPORT_SEC * 1e6
+    )
 
 
 def test_of_a_range_that_is_quiet_only_what_was_reported_counts() -> None:
     job = a_job(
         a_wanted(), A, rate_mbps=8.0, received_until=MB, headed_sec=NOW_SEC, progress_sec=NOW_SEC
     )
-    assert position(job, NOW_SEC + QUIET_SEC + 0.01) == MB
+    assert position(job, a_node(A), NOW_SEC + QUIET_SEC + 0.01) == MB
 
 
 def test_a_position_is_never_beyond_the_end() -> None:
     job = a_job(a_wanted(), A, rate_mbps=800.0, received_until=MB, progress_sec=NOW_SEC)
-    assert position(job, NOW_SEC + 0.1) == 2 * MB
+    assert position(job, a_node(A), NOW_SEC + 0.1) == 2 * MB
 
 
 def test_the_pace_falls_the_longer_nothing_comes() -> None:

@@ -88,6 +88,7 @@ def play(stage: Stage, client: Client) -> Outcome:
     with short_dir() as folder, stage.show() as show:
         began_unix_sec = time.time()
         with _standing(client, stage, folder) as pids:
+            show.restart_links()
             before_sec = sum(map(_cpu_sec, pids))
             command_unix_sec = time.time()
             ended = _run(_command(client, show, folder), folder, stage.scenario.film_sec)

@@ -133,7 +133,7 @@ class Show:
             if self._closing.is_set():
                 return
         zero_unix_sec = self.metadata.asked_unix_sec[0]
-        for at_sec, event, begins in _timetable(self._stage.scenario.faults):
+        for at_sec, event, begins in timetable(self._stage.scenario.faults):
             if self._closing.wait(max(0.0, zero_unix_sec + at_sec - time.time())):
                 return
             if begins:
@@ -168,7 +168,7 @@ class Show:
         ]
 
 
-def _timetable(faults: Sequence[FaultEvent]) -> list[tuple[float, FaultEvent, bool]]:
+def timetable(faults: Sequence[FaultEvent]) -> list[tuple[float, FaultEvent, bool]]:
     """Return what is to be done after the manifest request: (when, which, begins); ends before beginnings."""
     begins = [(f.at_sec, 1, f) for f in faults if f.at_sec > 0]
     ends = [(max(0.0, f.at_sec) + f.for_sec, 0, f) for f in faults if f.for_sec is not None]

@@ -188,6 +188,7 @@ class BufferProcess:
             started_unix_sec=time.time() - msg.command_age_sec,
             owner_seen_sec=now_sec,
             send_demand=lambda ask: self._send_demand(msg.session_id, ask),
+            after=self.service.after,
             tell=lambda tell: self._tell(msg.session_id, tell),
             refresh=lambda: self._refresh(msg.session_id),
             count_view=lambda: self._errands.count_view(msg.metadata_url, msg.video_id),

@@ -12,6 +12,8 @@ from scheduler.bytemap import ByteMap, Span
 from scheduler.coverage import missing_bytes
 from scheduler.wanted import DATA_FRAGMENTS, WHOLE
 
+# Bytes are hashed while they are still in the processor's cache, but not in crumbs.
+HASH_STEP_BYTES = 64 * 1024
 # What a second sender of held bytes is read into at a time.
 SCRATCH_BYTES = 64 * 1024
 
@@ -26,6 +28,9 @@ class Part:
         # Judged wrong; nothing more is said of it until the scheduler discards bytes.
         self.rejected = False
         self._checksum_sha256 = checksum_sha256
+        # Of the bytes before `_hashed_until`, all of which are held.
+        self._digest = hashlib.sha256()
+        self._hashed_until = 0
         self._held = ByteMap(size_bytes)
         self._landings: list[Landing] = []
 
@@ -66,10 +71,23 @@ class Part:
         """Forget bytes that cannot be trusted."""
         self.held.remove(start, end)
         self.verified = self.rejected = False
+        if start < self._hashed_until:
+            self._digest, self._hashed_until = hashlib.sha256(), 0
+
+    def hash_on(self, start: int, end: int) -> None:
+        """Hash what has come in [start, end) if it continues what is hashed."""
+        if start <= self._hashed_until <= end - HASH_STEP_BYTES and self._checksum_sha256:
+            self._digest.update(memoryview(self.data)[self._hashed_until : end])
+            self._hashed_until = end
 
     def matches(self) -> bool:
-        """Compare with the checksum, which is computed once."""
-        self.verified = self.verified or matches(self.data, self._checksum_sha256)
+        """Compare with the checksum, once all bytes are held; a chunk without one is taken as it is."""
+        if not self.verified and self._checksum_sha256:
+            self._digest.update(memoryview(self.data)[self._hashed_until :])
+            self._hashed_until = self.size_bytes
+        self.verified = (
+            not self._checksum_sha256 or self._digest.hexdigest() == self._checksum_sha256
+        )
         return self.verified
 
 
@@ -109,6 +127,7 @@ class Landing:
             self.settle()
             self.begun = start
         self.until = end
+        self._part.hash_on(self.begun, end)
 
     def settle(self) -> None:
         """Enter what has come."""

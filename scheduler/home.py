@@ -29,6 +29,7 @@ from common.messages import (
 )
 from common.units import node_of
 from scheduler.assembly import Assembly, Landing, Part, matches
+from scheduler.buffers import Buffers
 from scheduler.commands import JobMessage
 from scheduler.connections import new_http_session
 from scheduler.fetcher import RangeRead
@@ -67,6 +68,7 @@ class ChunkHome:
         self._deliver = deliver
         self._http = new_http_session()
         self._warm = Prewarmer(self._http)
+        self._buffers = Buffers()
         self._pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="range")
         self._lock = threading.Lock()
         self._assemblies: dict[str, Assembly] = {}
@@ -151,7 +153,7 @@ class ChunkHome:
 
     def _open(self, msg: OpenChunk) -> None:
         with self._lock:
-            self._assemblies[msg.lease_id] = Assembly.of(msg)
+            self._assemblies[msg.lease_id] = Assembly.of(msg, self._buffers)
 
     def _close(self, lease_id: str) -> None:
         with self._lock:
@@ -257,7 +259,7 @@ class ChunkHome:
             if not chunk.fragments:
                 if not whole:
                     return
-                data = memoryview(assembly.parts[WHOLE].data)
+                data = assembly.parts[WHOLE].data
             else:
                 if not assembly.covered():
                     return

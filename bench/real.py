@@ -26,7 +26,7 @@ from bench.scenarios import SCENARIO_NAMES, Scenario, scenario
 from bench.stack import PROJECT_DIR, short_dir
 from bench.stage import Stage
 
-QUICK_SCENARIOS = ("steady", "tight", "silent-start", "gray", "mixed-range")
+QUICK_SCENARIOS = ("steady", "tight", "silent-start", "dead-first")
 QUICK_CLIENTS = ("ours", "score", "roundrobin")
 # A comparison client that is not installed, or does not know such films, says so with this exit code.
 _CANNOT_PLAY = 2
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--only", default=",".join(QUICK_SCENARIOS) if quick else "", help="scenarios, by comma")
     add("--clients", default=",".join(QUICK_CLIENTS if quick else DEFAULT_CLIENTS), help="by comma")
     add("--runs", type=int, default=1 if quick else 3, help="runs of each (default %(default)s)")
-    add("--jobs", type=int, default=1, help="comparison clients at the same time (default 1)")
+    add("--jobs", type=int, default=2, help="comparison clients at the same time (default 2)")
     add("--explain", action="store_true", help="show where the time until the first chunk went")
     add("--seed", type=int, default=1, help="draws the traces (default 1)")
     add("--results", type=Path, default=None, help="file to append to (default: a new one)")

@@ -13,9 +13,11 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from bench.reactions import Reactions
 from bench.scenarios import SCENARIO_NAMES, Scenario, lengthened, scenario
+from bench.setting import occasion, write_measured
 from bench.supplies import optimum_of
 from bench.viewer import Viewer, manifest_of, node_url
 from bench.world import MonitorMode, NodePlan, World
@@ -25,6 +27,7 @@ from common.messages import Policy
 # A run that takes this much longer than the film has failed.
 PATIENCE_FILMS = 4.0
 PATIENCE_SEC = 60.0
+_STDOUT = Path("-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +201,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes that simulate")
     parser.add_argument("--policy", choices=("deadline", "score"), default="deadline")
     parser.add_argument("--film-sec", type=float, help="play films of about this length instead")
-    parser.add_argument("--json", action="store_true", help="one JSON object per session")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        type=Path,
+        const=_STDOUT,
+        metavar="FILE",
+        help="print one JSON object per session; or write all to FILE and print the table",
+    )
     ready = parser.add_mutually_exclusive_group()
     ready.add_argument("--warm", action="store_true", help="a set-up connection for every request")
     ready.add_argument("--cold", action="store_true", help="connections are set up (default)")
@@ -209,6 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="it begins with the session, has pinged all nodes before, or is missing",
     )
     arguments = parser.parse_args(argv)
+    when = occasion("python -m bench.simulate")
     names = arguments.only.split(",") if arguments.only else SCENARIO_NAMES
     tasks: list[tuple[Scenario, Setup]] = []
     for name in names:
@@ -232,11 +243,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             outcomes = pool.map(_run, tasks, chunksize=4)
     else:
         outcomes = [_run(task) for task in tasks]
-    if arguments.json:
+    if arguments.json == _STDOUT:
         for outcome in outcomes:
             print(json.dumps(asdict(outcome)))
-    else:
-        print(table(outcomes))
+        return 0
+    print(table(outcomes))
+    if arguments.json:
+        write_measured(arguments.json, when, {"outcomes": [asdict(one) for one in outcomes]})
     return 0
 
 

@@ -155,7 +155,11 @@ def _explanation(outcome: Outcome, figures: Figures, bodies: Sequence[Body]) -> 
 def here() -> Setting:
     """Return where this process runs."""
     quick = os.environ.get("QUICK", "")
-    words = [*([f"QUICK={quick}"] if quick else []), "python -m bench", *sys.argv[1:]]
+    told = sys.argv[1:]
+    if "--results" in told:
+        # A place on this machine says nothing to others.
+        del told[told.index("--results") : told.index("--results") + 2]
+    words = [*([f"QUICK={quick}"] if quick else []), "python -m bench", *told]
     return Setting(
         command=" ".join(words),
         revision=_revision(),

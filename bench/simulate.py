@@ -211,7 +211,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="print one JSON object per session; or write all to FILE and print the table",
     )
     ready = parser.add_mutually_exclusive_group()
-    ready.add_argument("--warm", action="store_true", help="a set-up connection for every request (default)")
+    ready.add_argument(
+        "--warm", action="store_true", help="a set-up connection for every request (default)"
+    )
     ready.add_argument("--cold", action="store_true", help="connections are set up")
     parser.add_argument(
         "--monitor",

@@ -53,8 +53,8 @@ def bulk_section(
         "## Bulk rate\n",
         f"A film of {film_bytes * 1e-9:.2f} GB from nodes that hold nothing back (one nginx process on loopback, "
         "on the same CPUs), as fast as each client can and every byte verified; ours with 1, 2, ... workers, "
-        "joined to a running stack. Medians of "
-        f"{'-'.join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))} runs.\n",
+        "joined to a running stack. Medians; runs of each client: "
+        f"{'-'.join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))}.\n",
         occasion_text(when),
         table(head, rows),
         "Gbit/s: film / time of the whole command; transfer: from the request for the manifest (others: from the "
@@ -94,7 +94,7 @@ def _parts_table(medians: Mapping[str, Medians], hash_sec_per_gb: float) -> str:
         return ""
     rows = []
     for part, costs in part_rows(list(ours.values())):
-        rows.append([PART_MEANINGS.get(part, part), *(f"{cost:.3f}" for cost in costs)])
+        rows.append([PART_MEANINGS.get(part, part), *(f"{cost:z.3f}" for cost in costs)])
         if part == HASHING_PART:
             rows.append(
                 ["of it SHA-256, measured alone", *(f"{hash_sec_per_gb:.3f}" for _ in ours)]
@@ -220,6 +220,7 @@ def simulation_section(when: Occasion, outcomes: Sequence[Outcome]) -> str:
             "The same planner and buffer against modelled links: repeatable by seed, without the noise of a machine "
             "and without its costs. A scenario's ratio is the geometric mean over its sessions.\n",
             occasion_text(when),
+            "Over all sessions:\n",
             "\n".join(facts) + "\n",
             table(head, rows),
         ]

@@ -120,6 +120,10 @@ def page(found: Sequence[Result], sections: Sequence[str] = ()) -> str:
 
 
 def _real_parts(found: Sequence[Result]) -> list[str]:
+    ours, others = (
+        [r for name in _clients(found) if is_ours(name) is mine for r in medians(found, name)]
+        for mine in (True, False)
+    )
     return [
         _METHOD,
         _what_was_run(found),
@@ -127,15 +131,9 @@ def _real_parts(found: Sequence[Result]) -> list[str]:
         _ratio_table(found),
         comparison_text(found),
         "![Ratio to the optimum by scenario and client](benchmarks/ratios.svg)\n",
-        "## Ours in detail\n",
-        _detail_table(
-            [r for name in _clients(found) if is_ours(name) for r in medians(found, name)]
-        ),
+        *(["## Ours in detail\n", _detail_table(ours)] if ours else []),
         _cold_text(found),
-        "## The others in detail\n",
-        _detail_table(
-            [r for name in _clients(found) if not is_ours(name) for r in medians(found, name)]
-        ),
+        *(["## The others in detail\n", _detail_table(others)] if others else []),
         *(
             f"![Seconds of film in hand: {name}](benchmarks/buffer-{name}.svg)\n"
             for name in _BUFFER_SCENARIOS

@@ -30,7 +30,7 @@ from buffer.store import HeldChunk
 logger = logging.getLogger(__name__)
 
 # What is wanted changes when a chunk comes and when the output has taken one: in fast sessions that is all the time.
-ASK_SPACING_SEC = 0.005
+ASK_SPACING_SEC = 0.01
 
 CallSoon = Callable[[Callable[[], None]], None]
 

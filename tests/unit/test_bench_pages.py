@@ -110,7 +110,7 @@ MEASURED: dict[str, dict[str, Any]] = {
 
 def test_bulk_figures_are_medians_and_ratios_to_each_other_client() -> None:
     text = bulk_section(WHEN, 1_000_000_000, 0.7, RUNS)
-    assert "Medians of 1-3 runs" in text
+    assert "runs of each client: 1-3." in text
     assert "| ours-2 | 3.20 | 6.40 | 2.20 | 0.50 |" in text
     rate, cost = text.split("| against | ours-2 |")[1:]
     assert "| curl | 2.00 |" in rate

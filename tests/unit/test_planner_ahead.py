@@ -6,7 +6,7 @@ import pytest
 
 from common.messages import CancelRange, FetchRange, ResizeRange
 from common.units import transfer_sec
-from scheduler.timing import AHEAD_SEC, COMMAND_SEC, QUIET_SEC
+from scheduler.timing import AHEAD_SEC, COMMAND_SEC, QUIET_SEC, RATE_WINDOW_SEC
 from tests.builders import MB, A, B, a_chunk, a_demand, a_score
 from tests.planner_rig import PlannerRig, sent
 
@@ -84,6 +84,9 @@ def test_an_unmeasured_node_is_asked_for_one_range_at_a_time() -> None:
     fetch = rig.only_fetch()
     rig.pass_time(RTT_SEC)
     rig.head(fetch)
+    # So soon after the answer its bytes are a burst and say nothing of the rate.
+    rig.pass_time(RATE_WINDOW_SEC / 2)
+    rig.progress(fetch, fetch.end_bytes - 1000)
     assert list(rig.running) == [fetch.job_id]
 
 
@@ -133,12 +136,14 @@ def test_a_later_chunk_is_not_asked_for_together_with_an_earlier_one(due_sec: fl
 
 def test_a_quiet_node_gets_no_further_work() -> None:
     rig = a_rig(A)
-    rig.feed(a_demand(a_chunk(0, [A], size_bytes=LONG)))
-    fetch = run_down(rig, 0.06)
-    # Were it not quiet, its next range would be due now.
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=400_000)))
+    fetch = run_down(rig, 0.001)
+    assert list(rig.running) == [fetch.job_id], "nothing else is wanted"
     rig.now_sec += QUIET_SEC + 0.01
-    rig.feed(a_demand(a_chunk(0, [A], size_bytes=LONG)))
-    assert list(rig.running) == [fetch.job_id]
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=400_000), a_chunk(1, [A])))
+    assert list(rig.running) == [fetch.job_id], "its last bytes do not come"
+    rig.progress(fetch, fetch.end_bytes - 1)
+    assert len(rig.running) == 2
 
 
 def test_the_rate_of_a_node_with_two_ranges_is_that_of_both_together() -> None:

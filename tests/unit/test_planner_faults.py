@@ -105,6 +105,21 @@ def test_bytes_of_a_failed_range_go_to_the_first_node_that_is_free() -> None:
     assert (again.start_bytes, again.end_bytes) == (failed.start_bytes + 50_000, failed.end_bytes)
 
 
+def test_two_ranges_that_fail_at_one_node_are_one_failover() -> None:
+    rig = a_rig(A, B)
+    rig.prove(A, B)
+    chunk = a_chunk(0, [A, B], size_bytes=20 * MB)
+    rig.feed(a_demand(chunk))
+    while len(rig.fetches_at(A)) < 2:
+        flow(rig, {A: 20.0, B: 20.0}, 0.02, report_sec=0.02)
+    for fetch in rig.fetches_at(A):
+        rig.end(fetch, "refused")
+        for theirs in rig.fetches_at(B):
+            rig.end(theirs)
+    account = next(a for a in rig.planner.accounts.all if a.session_id == "s1")
+    assert (account.failed_downloads, account.failover_count) == (2, 1)
+
+
 def test_a_404_says_nothing_against_the_node() -> None:
     rig = a_rig(A)
     rig.feed(a_demand(a_chunk(0, [A]), a_chunk(1, [A])))

@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--clients", default=",".join(QUICK_CLIENTS if quick else DEFAULT_CLIENTS), help="by comma")
     add("--runs", type=int, default=1 if quick else 3, help="runs of each (default %(default)s)")
     add("--jobs", type=int, default=2, help="comparison clients at the same time (default 2)")
+    add("--ours-jobs", type=int, default=1, help="scenarios of ours at the same time (default 1)")
     add("--explain", action="store_true", help="show where the time until the first chunk went")
     add("--seed", type=int, default=1, help="draws the traces (default 1)")
     add("--results", type=Path, default=None, help="file to append to (default: a new one)")
@@ -68,14 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
     others = [client for client in clients if not client.ours]
     print(f"{len(played)} scenarios, {arguments.runs} runs each; results in {path}", flush=True)
     recorder = _Recorder(path)
-    # Ours run alone on the machine, one after the other.
-    for one in played:
-        if ours:
-            _work(_job(one, ours, arguments), recorder)
+    # By default ours run alone on the machine, one after the other.
+    _work_all([_job(one, ours, arguments) for one in played if ours], arguments.ours_jobs, recorder)
     jobs = [_job(one, (client,), arguments) for one, client in itertools.product(played, others)]
-    with ThreadPoolExecutor(max_workers=max(1, arguments.jobs)) as pool:
-        for done in [pool.submit(_work, job, recorder) for job in jobs]:
-            done.result()
+    _work_all(jobs, arguments.jobs, recorder)
     print_summary(recorder.results)
     return 0
 
@@ -105,6 +102,12 @@ class _Recorder:
             results.append(self._path, result)
             self.results.append(result)
             print(_line(result), flush=True)
+
+
+def _work_all(jobs: Sequence[_Job], at_once: int, recorder: _Recorder) -> None:
+    with ThreadPoolExecutor(max_workers=max(1, at_once)) as pool:
+        for done in [pool.submit(_work, job, recorder) for job in jobs]:
+            done.result()
 
 
 def _work(job: _Job, recorder: _Recorder) -> None:

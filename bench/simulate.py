@@ -36,8 +36,9 @@ class Setup:
 
     seed: int = 1
     workers: int = 2
-    warm: bool = False
-    monitor: MonitorMode = "fresh"
+    # As a session finds a standing stack: connections wait, nodes are known.
+    warm: bool = True
+    monitor: MonitorMode = "known"
     policy: Policy = "deadline"
     # Media needed to start; 0 begins with the first chunk, as the optimum does.
     start_playback_sec: float = 0.0
@@ -210,12 +211,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="print one JSON object per session; or write all to FILE and print the table",
     )
     ready = parser.add_mutually_exclusive_group()
-    ready.add_argument("--warm", action="store_true", help="a set-up connection for every request")
-    ready.add_argument("--cold", action="store_true", help="connections are set up (default)")
+    ready.add_argument("--warm", action="store_true", help="a set-up connection for every request (default)")
+    ready.add_argument("--cold", action="store_true", help="connections are set up")
     parser.add_argument(
         "--monitor",
         choices=("fresh", "known", "none"),
-        default="fresh",
+        default="known",
         help="it begins with the session, has pinged all nodes before, or is missing",
     )
     arguments = parser.parse_args(argv)
@@ -233,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             setup = Setup(
                 seed=seed,
                 workers=arguments.workers,
-                warm=arguments.warm,
+                warm=not arguments.cold,
                 monitor=arguments.monitor,
                 policy=arguments.policy,
             )

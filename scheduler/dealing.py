@@ -76,10 +76,10 @@ class Dealer:
         self._busy.clear()
         self._free.clear()
         if everything:
-            groups = {self._group(chunk.session_id) for chunk in schedule.chunks.values()}
-            groups.update(self._active.groups())
+            groups = dict.fromkeys(self._group(c.session_id) for c in schedule.chunks.values())
+            groups.update(dict.fromkeys(self._active.groups()))
         else:
-            groups = {self._group(session_id) for session_id in schedule.touched}
+            groups = dict.fromkeys(self._group(session_id) for session_id in schedule.touched)
         for group in groups:
             active = self._choose_active(group, now_sec, commands)
             if group in self._by_score:
@@ -151,7 +151,7 @@ class Dealer:
         if self._free_bytes(chunk) < theft.MIN_STEAL_BYTES:
             return
         nodes = self._schedule.nodes
-        able = [nodes.node(url) for url in {s.node_url for s in first.sources}]
+        able = [nodes.node(url) for url in dict.fromkeys(s.node_url for s in first.sources)]
         if any(self._has_room(node, now_sec) for node in able):
             return
         for node in able:

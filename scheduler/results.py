@@ -37,7 +37,7 @@ def on_progress(
         job = schedule.jobs.get(progress.job_id)
         if job is None or job.chunk.worker_id != worker_id:
             continue
-        schedule.touched.add(job.chunk.session_id)
+        schedule.touched[job.chunk.session_id] = None
         node = schedule.nodes.node(job.node_url)
         if progress.range_honoured is not None and job.headed_sec is None:
             node.heard()
@@ -220,7 +220,7 @@ def on_chunk(
         schedule.accounts.delivered(dropped.session_id, dropped.spec.size_bytes)
     if chunk is None or chunk.worker_id != done.worker_id:
         return
-    schedule.touched.add(chunk.session_id)
+    schedule.touched[chunk.session_id] = None
     if done.verdict == "delivered":
         if chunk.accused:
             # It failed before the suspect's bytes were replaced and matches now.

@@ -39,7 +39,7 @@ class Schedule:
         # How many chunks of each session are being read.
         self._reading: Counter[str] = Counter()
         # Sessions whose chunks or ranges changed since the last planning.
-        self.touched: set[str] = set()
+        self.touched: dict[str, None] = {}
         # Leases and ranges of chunks that were dropped, until their workers have had the last word.
         self.afterwards: dict[str, Wanted] = {}
         self._ids = itertools.count(1)
@@ -54,7 +54,7 @@ class Schedule:
         """Take a chunk in."""
         self.chunks[chunk.key] = chunk
         self._of_session.setdefault(chunk.session_id, {})[chunk.spec.chunk_id] = chunk
-        self.touched.add(chunk.session_id)
+        self.touched[chunk.session_id] = None
 
     def by_lease(self, lease_id: str) -> Wanted | None:
         """Return the chunk behind a lease."""
@@ -184,7 +184,7 @@ class Schedule:
             del self.afterwards[next(iter(self.afterwards))]
 
     def release(self, chunk: Wanted) -> None:
-        self.touched.add(chunk.session_id)
+        self.touched[chunk.session_id] = None
         for job in list(chunk.jobs.values()):
             self.end_job(job)
         self.workers.release(chunk.worker_id, chunk.lease_id)
@@ -208,7 +208,7 @@ class Schedule:
             del self._jobs_at[job.node_url]
         if not any(other.flowing for other in at_node):
             node.flow_since_sec = None
-        self.touched.add(chunk.session_id)
+        self.touched[chunk.session_id] = None
 
     def break_lease(self, chunk: Wanted, now_sec: float, commands: list[Command], why: str) -> None:
         """Take a chunk away from its home; its bytes went with it."""

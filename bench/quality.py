@@ -40,11 +40,15 @@ class Playback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What went over the links for the film: all body bytes, those of answers with lies in them, the useful ones."""
+    """What went over the links for the film: all body bytes, those of answers with lies in them, the useful ones.
+
+    `honest_bytes` are the useful ones that came in answers without a lie.
+    """
 
     sent_bytes: int
     lying_bytes: int
     useful_bytes: int
+    honest_bytes: int
     requests: int
 
     @property
@@ -52,7 +56,7 @@ class Traffic:
         """Return what honest answers sent for nothing, as a share of what was needed."""
         if not self.useful_bytes:
             return 0.0
-        return (self.sent_bytes - self.lying_bytes) / self.useful_bytes - 1
+        return (self.sent_bytes - self.lying_bytes - self.honest_bytes) / self.useful_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,17 +131,22 @@ def play(ready_sec: Sequence[float | None], chunk_sec: float, end_sec: float) ->
 
 def traffic(film: Film, bodies: Sequence[Body]) -> Traffic:
     """Count the bytes."""
-    useful_bytes = 0
+    useful_bytes = honest_bytes = 0
     for number, found in by_chunk(bodies).items():
-        covers = covers_at(found, math.inf)
-        needed, size = film.needed[number], film.part_bytes[number]
-        useful_bytes += needed * size - missing_bytes(covers, size, needed)
+        useful_bytes += _useful_bytes(film, number, found)
+        honest_bytes += _useful_bytes(film, number, [b for b in found if not b.wrong_at])
     return Traffic(
         sent_bytes=sum(body.sent_bytes for body in bodies),
         lying_bytes=sum(body.sent_bytes for body in bodies if body.wrong_at),
         useful_bytes=useful_bytes,
+        honest_bytes=honest_bytes,
         requests=len(bodies),
     )
+
+
+def _useful_bytes(film: Film, number: int, bodies: Sequence[Body]) -> int:
+    needed, size = film.needed[number], film.part_bytes[number]
+    return needed * size - missing_bytes(covers_at(bodies, math.inf), size, needed)
 
 
 def reaction_sec(film: Film, bodies: Sequence[Body], outage: Outage) -> float | None:

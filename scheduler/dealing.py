@@ -223,16 +223,23 @@ class Dealer:
         reading = self._schedule.reading(None if self._shared_limit else chunk.session_id)
         return reading < self.max_active_chunks
 
+    def _too_early(self, node: Node, chunk: Wanted, job: Job, now_sec: float) -> bool:
+        """Whether a request for a chunk would come beside the bytes of a more urgent one, or even before them."""
+        if urgency(job.chunk) >= urgency(chunk):
+            return False
+        if not self._is_urgent(job.chunk, now_sec):
+            # Two requests that leave together, on two connections, arrive in either order.
+            return not job.flowing
+        left_sec = timing.remaining_sec(job, node, now_sec)
+        return left_sec > timing.ahead_sec(node, same_chunk=False)
+
     def _give(self, node: Node, active: Active, now_sec: float, commands: list[Command]) -> bool:
         schedule, chunk, sources = self._schedule, active.chunk, active.sources
         if not self._may_read(chunk):
             return False
         urgent = self._is_urgent(chunk, now_sec)
         if any(
-            job.chunk.deadline_sec < chunk.deadline_sec
-            and self._is_urgent(job.chunk, now_sec)
-            and timing.remaining_sec(job, node, now_sec) > timing.ahead_sec(node, same_chunk=False)
-            for job in schedule.jobs_at(node.node_url)
+            self._too_early(node, chunk, job, now_sec) for job in schedule.jobs_at(node.node_url)
         ):
             return False
         if self._free_bytes(chunk) or node.accepts_ranges is False:

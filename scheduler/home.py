@@ -42,6 +42,9 @@ Deliver = Callable[[ChunkDelivery, memoryview, str], None]
 
 # Ranges read at the same time by one home; above the scheduler's limit of chunks times fragments.
 MAX_THREADS = 16
+# So many are started before they are needed, within this time.
+READY_THREADS = 8
+READY_SEC = 1.0
 
 
 @dataclass(slots=True)
@@ -72,6 +75,7 @@ class ChunkHome:
         self._assemblies: dict[str, Assembly] = {}
         self._fetches: dict[str, _Fetch] = {}
         self._stopping = False
+        self._threads_begun = False
 
     # ------------------------------------------------------------ messages
 
@@ -98,8 +102,14 @@ class ChunkHome:
                 self._warm.want(msg.node_urls, msg.per_node_count)
 
     def keep_warm(self) -> None:
-        """See to the connections that wait for a request; asked at every heartbeat."""
+        """See to the connections and threads that wait for a request; asked at every heartbeat."""
         self._warm.keep()
+        if not self._threads_begun:
+            self._threads_begun = True
+            # All wait for one another, so that each gets a thread: the first requests need not start any.
+            together = threading.Barrier(READY_THREADS)
+            for _ in range(READY_THREADS):
+                self._pool.submit(together.wait, READY_SEC)
 
     def _running(self, job_id: str) -> RangeRead | None:
         with self._lock:

@@ -261,6 +261,19 @@ def test_two_requests_that_reach_a_node_in_swapped_order_do_no_harm() -> None:
     assert rig.planner.nodes.node(A).breaker.state(rig.now_sec) == "closed"
 
 
+@pytest.mark.parametrize("due_sec", [0.0, 60.0])
+def test_a_later_chunk_is_not_asked_for_together_with_an_earlier_one(due_sec: float) -> None:
+    rig = a_rig(A, mbps=100.0)
+    chunks = [a_chunk(n, [A], size_bytes=50_000) for n in range(2)]
+    rig.feed(a_demand(*chunks, due_sec=due_sec))
+    first = rig.only_fetch()
+    rig.pass_time(COMMAND_SEC)
+    assert list(rig.running) == [first.job_id]
+    rig.pass_time(RTT_SEC)
+    rig.head(first)
+    assert [rig.chunk_of(f) for f in rig.running.values()] == [c.chunk_id for c in chunks]
+
+
 def test_a_quiet_node_gets_no_further_work() -> None:
     rig = a_rig(A)
     rig.feed(a_demand(a_chunk(0, [A], size_bytes=LONG)))

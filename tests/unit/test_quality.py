@@ -97,6 +97,11 @@ def test_waste_leaves_corruption_out() -> None:
     assert told.waste_ratio == pytest.approx(0.1)
 
 
+def test_a_client_that_takes_lies_wastes_nothing_by_it() -> None:
+    told = traffic(FILM, [a_body(0, 0, 500, wrong_at=(7,)), a_body(1, 500, 1000)])
+    assert (told.useful_bytes, told.honest_bytes, told.waste_ratio) == (999, 500, 0.0)
+
+
 SILENT = Outage(node=0, from_sec=0.2, until_sec=3.0)
 
 

@@ -90,7 +90,7 @@ class Breaker:
         return was == "closed"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
     """One node as the scheduler sees it."""
 
@@ -124,7 +124,9 @@ class Node:
     @property
     def blameless(self) -> bool:
         """Whether nothing at all speaks against it: neither wrong bytes nor its breaker nor its pings."""
-        return not self.offences and self.breaker.open_until_sec is None and not self.unanswering
+        if self.offences or self.breaker.open_until_sec is not None:
+            return False
+        return self.last_data_sec is not None or not self.unanswering
 
     @property
     def rate_mbps(self) -> float:

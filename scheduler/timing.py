@@ -6,8 +6,6 @@ extrapolated.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from common.units import megabits_per_sec, transfer_sec
 from scheduler.selection import MIN_RATE_SAMPLE_BYTES, Node
 from scheduler.wanted import Job
@@ -36,12 +34,8 @@ OVERDUE_RATIO = 1.5
 OVERDUE_SEC = 0.02
 
 
-class Outlook(NamedTuple):
-    """Where a running range probably is, how fast it goes, and how long it still needs."""
-
-    at: float
-    pace_mbps: float
-    left_sec: float
+# Where a running range probably is, how fast it goes in Mbit/s, and how many seconds it still needs.
+Outlook = tuple[float, float, float]
 
 
 def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
@@ -70,29 +64,29 @@ def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
     if job.whole_body:
         # What comes before the first byte of use.
         left += max(0, job.start - job.received_bytes)
-    left_sec = transfer_sec(max(0, round(left)), rate_mbps)
+    left_sec = transfer_sec(round(left), rate_mbps) if left > 0.5 else 0.0
     if not flowing:
         if is_overdue(job, node, now_sec):
             # It may come over a new connection, after two round trips; the later after that, the longer it may take.
             left_sec += abs(job.begun_sec + first_byte_sec(node, cold=True) - now_sec)
         else:
             left_sec += max(0.0, job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec)
-    return Outlook(at, rate_mbps, left_sec)
+    return at, rate_mbps, left_sec
 
 
 def position(job: Job, node: Node, now_sec: float) -> float:
     """Return where a running range probably is: reports are up to 50 ms old."""
-    return outlook(job, node, now_sec).at
+    return outlook(job, node, now_sec)[0]
 
 
 def pace_mbps(job: Job, node: Node, now_sec: float) -> float:
     """Return the rate of a running range."""
-    return outlook(job, node, now_sec).pace_mbps
+    return outlook(job, node, now_sec)[1]
 
 
 def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
     """Return how long a running range still needs."""
-    return outlook(job, node, now_sec).left_sec
+    return outlook(job, node, now_sec)[2]
 
 
 def is_quiet(job: Job, now_sec: float) -> bool:

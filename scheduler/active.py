@@ -6,7 +6,7 @@ question independent of how many nodes and sessions there are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from scheduler.selection import Node, NodeBook
@@ -104,7 +104,7 @@ class ActiveBook:
         """Return the groups that have chunks in work."""
         return iter(tuple(self._groups))
 
-    def node_urls(self) -> Iterable[str]:
+    def node_urls(self) -> Collection[str]:
         """Return the nodes that have a chunk in work."""
         return self._at_node.keys()
 

@@ -10,7 +10,7 @@ the others at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from common.messages import Policy
 from scheduler import assignment, bodies, theft, timing
@@ -64,9 +64,9 @@ class Dealer:
         """Forget a session that is over."""
         self._chooser.forget(session_id)
 
-    def node_urls(self) -> set[str]:
+    def node_urls(self) -> Collection[str]:
         """Return the nodes that the chunks in work can be read from."""
-        return set(self._active.node_urls())
+        return self._active.node_urls()
 
     def deal(self, now_sec: float, commands: list[Command], *, everything: bool = False) -> None:
         """Give every node that has room the most urgent range it can serve.
@@ -88,8 +88,7 @@ class Dealer:
         for _ in range(MAX_ROUNDS):
             asked.update(self._moved)
             self._moved.clear()
-            room = self._with_room(asked, now_sec)
-            if not self._give_once(room, now_sec, commands):
+            if not self._give_once(asked, now_sec, commands):
                 break
             # Nobody else has got room, or anything to read, meanwhile.
             asked.clear()
@@ -130,7 +129,9 @@ class Dealer:
         """Return the nodes to ask: something has changed for them, or for a chunk that they have."""
         book, node = self._active, self._schedule.nodes.node
         asked = dict.fromkeys(self._attention.due(now_sec))
-        asked.update(self._schedule.stirred)
+        for url in self._schedule.stirred:
+            self._attention.forget(url)
+            asked[url] = None
         if everything:
             for item in book.items():
                 item.free_bytes = None
@@ -141,37 +142,42 @@ class Dealer:
                 item.refused.discard(url)
         for item in news:
             for able in item.nodes:
-                if able.node_url not in asked and self._offers(item, able, now_sec):
-                    asked[able.node_url] = None
+                url = able.node_url
+                if url not in asked and not self._known_busy(able, now_sec):
+                    asked[url] = None
         return asked
 
-    def _with_room(self, node_urls: Iterable[str], now_sec: float) -> list[Node]:
-        nodes = map(self._schedule.nodes.node, node_urls)
-        return [node for node in nodes if self._has_room(node, now_sec)]
-
-    def _give_once(self, room: list[Node], now_sec: float, commands: list[Command]) -> bool:
+    def _give_once(
+        self, asked: Iterable[str], now_sec: float, commands: list[Command]
+    ) -> bool:
         """Give each of these nodes at most one range; False when nobody took any."""
+        able: list[tuple[float, str, Node, list[Active]]] = []
+        for url in asked:
+            node = self._schedule.nodes.node(url)
+            if node.active and not self._has_room(node, now_sec):
+                continue
+            items = [
+                item
+                for item in self._active.at_node(url)
+                if url not in item.refused and self._offers(item, node, now_sec)
+            ]
+            if items:
+                able.append((-node.loaded_score(), url, node, items))
         # The best node takes the first bytes: they are what an equal finish is measured from.
-        if len(room) > 1:
-            room = sorted(room, key=lambda n: (-n.loaded_score(), n.node_url))
+        if len(able) > 1:
+            able.sort()
         given = False
-        for node in room:
-            url = node.node_url
-            for item in self._active.at_node(url):
-                if url in item.refused:
-                    continue
-                if self._offers(item, node, now_sec) and self._give(node, item, now_sec, commands):
+        for _, url, node, items in able:
+            too_early = self._too_early(node, now_sec) if node.active else None
+            for item in items:
+                if too_early is not None and urgency(item.chunk) > too_early:
+                    self._call_again(node, self._busy_sec(node, now_sec), now_sec)
+                    break
+                if self._give(node, item, now_sec, commands):
                     given = True
                     self._moved[url] = None
                     break
                 item.refused.add(url)
-            else:
-                if node.active:
-                    # For bytes of another chunk it may only be too early.
-                    early_sec = timing.ahead_sec(node, same_chunk=False)
-                    wait_sec = self._busy_sec(node, now_sec) - early_sec
-                    if wait_sec > 0:
-                        self._attention.expect(url, now_sec + wait_sec)
         return given
 
     def _offers(self, item: Active, node: Node, now_sec: float) -> bool:
@@ -195,15 +201,17 @@ class Dealer:
         chunk = first.chunk
         if self._free_bytes(first) < theft.MIN_STEAL_BYTES:
             return
-        if any(self._has_room(node, now_sec) for node in first.nodes):
-            return
+        later: list[tuple[Node, Job]] = []
         for node in first.nodes:
             jobs = self._schedule.jobs_at(node.node_url)
-            if len(jobs) != 1 or jobs[0].chunk.deadline_sec <= chunk.deadline_sec:
-                continue
-            end = theft.way_out(jobs[0], node, now_sec)
+            if len(jobs) == 1 and jobs[0].chunk.deadline_sec > chunk.deadline_sec:
+                later.append((node, jobs[0]))
+        if not later or any(self._has_room(node, now_sec) for node in first.nodes):
+            return
+        for node, job in later:
+            end = theft.way_out(job, node, now_sec)
             if end is not None:
-                self._resize(jobs[0], end, commands)
+                self._resize(job, end, commands)
 
     def _give_by_score(
         self, active: list[tuple[Wanted, list[Source]]], now_sec: float, commands: list[Command]
@@ -247,6 +255,7 @@ class Dealer:
 
     def _forget_figures(self, node_url: str, chunk: Wanted) -> None:
         self._busy.pop(node_url, None)
+        self._attention.forget(node_url)
         item = self._active.item(chunk)
         if item is not None:
             item.free_bytes, item.longest_of = None, 0
@@ -268,33 +277,52 @@ class Dealer:
     def _has_room(self, node: Node, now_sec: float) -> bool:
         if node.active == 0:
             return True
-        if node.active > 1 or not node.measured or node.doubtful(now_sec):
+        if node.active > 1 or self._known_busy(node, now_sec):
             return False
-        wait_sec = self._busy_sec(node, now_sec) - timing.ahead_sec(node)
-        if wait_sec >= 0:
-            self._attention.expect(node.node_url, now_sec + wait_sec)
+        if not node.measured or node.doubtful(now_sec):
             return False
+        busy_sec = self._busy_sec(node, now_sec)
         (job,) = self._schedule.jobs_at(node.node_url)
+        if busy_sec >= timing.ahead_sec(node):
+            self._call_again(node, busy_sec, now_sec)
+            return False
         return not timing.is_quiet(job, now_sec)
 
-    def _too_early(self, node: Node, chunk: Wanted, job: Job, now_sec: float) -> bool:
-        """Whether a request for a chunk would come beside the bytes of a more urgent one, or even before them."""
-        if urgency(job.chunk) >= urgency(chunk):
-            return False
-        if not job.chunk.is_urgent(now_sec):
+    def _known_busy(self, node: Node, now_sec: float) -> bool:
+        return node.active > 0 and self._attention.busy_at(
+            node.node_url, now_sec + timing.ahead_sec(node)
+        )
+
+    def _call_again(self, node: Node, busy_sec: float, now_sec: float) -> None:
+        """Ask a node again when its next request may leave: for other bytes of a chunk, or for those of another one."""
+        (job,) = self._schedule.jobs_at(node.node_url)
+        item = self._active.item(job.chunk)
+        same_chunk = busy_sec >= timing.ahead_sec(node) and (
+            item is not None and self._offers(item, node, now_sec)
+        )
+        wait_sec = busy_sec - timing.ahead_sec(node, same_chunk=same_chunk)
+        if wait_sec > 0:
+            self._attention.expect(node.node_url, now_sec + busy_sec, now_sec + wait_sec)
+
+    def _too_early(self, node: Node, now_sec: float) -> tuple[float, int] | None:
+        """Return how urgent a chunk must be so that its bytes come neither beside those of a more urgent one nor before."""
+        found: tuple[float, int] | None = None
+        for job in self._schedule.jobs_at(node.node_url):
+            if job.chunk.is_urgent(now_sec):
+                left_sec = timing.remaining_sec(job, node, now_sec)
+                if left_sec <= timing.ahead_sec(node, same_chunk=False):
+                    continue
+            elif job.flowing:
+                continue
             # Two requests that leave together, on two connections, arrive in either order.
-            return not job.flowing
-        left_sec = timing.remaining_sec(job, node, now_sec)
-        return left_sec > timing.ahead_sec(node, same_chunk=False)
+            found = min(found or urgency(job.chunk), urgency(job.chunk))
+        return found
 
     def _give(self, node: Node, item: Active, now_sec: float, commands: list[Command]) -> bool:
         schedule, chunk, sources = self._schedule, item.chunk, item.sources
         if not self._chooser.may_read(chunk):
             return False
         urgent = chunk.is_urgent(now_sec)
-        for job in schedule.jobs_at(node.node_url):
-            if self._too_early(node, chunk, job, now_sec):
-                return False
         if self._free_bytes(item) or node.accepts_ranges is False:
             starting = chunk is not item.first and item.first.deadline_sec <= now_sec
             busy_sec = self._busy_by_node(item, now_sec)

@@ -161,9 +161,10 @@ class Node:
 
     def doubtful(self, now_sec: float) -> bool:
         """Whether a small range must come first: it failed lately, or owes an answer for long."""
+        if self.breaker.open_until_sec is not None:
+            return True
         # Asked for every node at every decision: few owe anything.
-        owes = self.silent_sec > 0 and self.silent_sec > DOUBT_RATIO * self.silence_sec()
-        return owes or self.breaker.state(now_sec) != "closed"
+        return self.silent_sec > 0 and self.silent_sec > DOUBT_RATIO * self.silence_sec()
 
     def on_probation(self, now_sec: float) -> bool:
         """Whether a small range should come first where there is time: its rate is old, if nothing worse."""

@@ -44,16 +44,16 @@ def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
     Its rate is its own once it has one, else its node's. Without news for longer than reports take, it falls with the
     time that has passed.
     """
-    rate_mbps = node.rate_mbps
     own_mbps = job.rate_mbps
-    if own_mbps is not None:
-        if job.paced or not node.measured:
-            rate_mbps = own_mbps
-        else:
-            # Its first bytes may have shared the link with the end of the range before.
-            rate_mbps = min(rate_mbps, FIRST_PACE_RATIO * own_mbps)
-    flowing = job.flowing
+    if own_mbps is None:
+        rate_mbps = node.rate_mbps
+    elif job.paced or not node.measured:
+        rate_mbps = own_mbps
+    else:
+        # Its first bytes may have shared the link with the end of the range before.
+        rate_mbps = min(node.rate_mbps, FIRST_PACE_RATIO * own_mbps)
     at: float = job.received_until
+    flowing = at > job.start or job.headed_sec is not None
     if flowing:
         quiet_sec = now_sec - job.progress_sec
         if quiet_sec <= QUIET_SEC and (own_mbps is not None or node.measured):
@@ -64,7 +64,7 @@ def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
     if job.whole_body:
         # What comes before the first byte of use.
         left += max(0, job.start - job.received_bytes)
-    left_sec = transfer_sec(round(left), rate_mbps) if left > 0.5 else 0.0
+    left_sec = transfer_sec(round(left), rate_mbps) if left > 0 else 0.0
     if not flowing:
         if is_overdue(job, node, now_sec):
             # It may come over a new connection, after two round trips; the later after that, the longer it may take.

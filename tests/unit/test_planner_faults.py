@@ -10,7 +10,7 @@ from common.messages import ChunkTrouble, CloseChunk, FetchRange, RangeOutcome
 from common.units import node_of
 from scheduler.assignment import PROBE_BYTES
 from scheduler.commands import Command
-from scheduler.dealing import RETRY_BASE_SEC, RETRY_JITTER_RATIO, RETRY_MAX_SEC
+from scheduler.choosing import RETRY_BASE_SEC, RETRY_JITTER_RATIO, RETRY_MAX_SEC
 from scheduler.selection import OPEN_BASE_SEC, OPEN_JITTER_RATIO
 from scheduler.wanted import SECOND_CHANCE_SEC
 from tests.builders import FIVE_NODES, MB, A, B, C, a_chunk, a_coded_chunk, a_demand, a_score

@@ -6,7 +6,7 @@ question independent of how many nodes and sessions there are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from scheduler.selection import Node, NodeBook
@@ -99,6 +99,10 @@ class ActiveBook:
         """Return the most urgent chunk of a group that can be read."""
         items = self._groups.get(group)
         return items[0] if items else None
+
+    def of_group(self, group: str) -> Sequence[Active]:
+        """Return a group's chunks in work, most urgent first."""
+        return self._groups.get(group, ())
 
     def groups(self) -> Iterator[str]:
         """Return the groups that have chunks in work."""

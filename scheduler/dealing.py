@@ -43,6 +43,8 @@ class Dealer:
         # How long nodes are busy still; holds for one dealing, and for a node until its ranges change.
         self._busy: dict[str, float] = {}
         self._dealings = 0
+        # Groups with a chunk that found no place among those being read, or no room at a worker.
+        self._blocked: dict[str, None] = {}
         # Nodes that may have room, or something to read, since ranges were given out or shortened in this round.
         self._moved: dict[str, None] = {}
 
@@ -105,11 +107,10 @@ class Dealer:
                 groups.update((item.group, None) for item in book.of_node(url))
         if everything:
             groups.update(dict.fromkeys(chooser.unsettled))
-        elif chooser.unsettled:
-            for chunk in schedule.changed:
-                group = chooser.group_of(chunk.session_id)
-                if group in chooser.unsettled:
-                    groups[group] = None
+        for chunk in schedule.changed:
+            group = chooser.group_of(chunk.session_id)
+            if chunk.excluded or chunk.banned or group in chooser.unsettled:
+                groups[group] = None
         news: list[Active] = []
         for group in groups:
             active = chooser.choose(group, now_sec, commands)
@@ -117,13 +118,16 @@ class Dealer:
                 self._give_by_score(active, now_sec, commands)
                 active = []
             news += book.replace(group, active)
-        for chunk in schedule.changed:
-            item = book.item(chunk)
-            if item is not None:
-                item.free_bytes, item.longest_of = None, 0
-                item.refused.clear()
-                news.append(item)
-        return news
+        changed = [item for item in map(book.item, schedule.changed) if item is not None]
+        if self._blocked:
+            groups.update((chooser.group_of(c.session_id), None) for c in schedule.changed)
+            for group in [group for group in self._blocked if group in groups]:
+                del self._blocked[group]
+                changed += book.of_group(group)
+        for item in changed:
+            item.free_bytes, item.longest_of = None, 0
+            item.refused.clear()
+        return news + changed
 
     def _to_ask(self, news: list[Active], now_sec: float, *, everything: bool) -> dict[str, None]:
         """Return the nodes to ask: something has changed for them, or for a chunk that they have."""
@@ -239,9 +243,11 @@ class Dealer:
         self, chunk: Wanted, choice: Choice, now_sec: float, commands: list[Command]
     ) -> bool:
         self._forget_figures(choice.source.node_url, chunk)
-        if not self._schedule.start(chunk, choice, now_sec, commands):
-            return False
         item = self._active.item(chunk)
+        if not self._schedule.start(chunk, choice, now_sec, commands):
+            if item is not None:
+                self._blocked[item.group] = None
+            return False
         if item is not None and item.refused:
             # With other shares for each, or a body to race with, others may think again.
             self._moved.update(dict.fromkeys(item.refused))
@@ -305,7 +311,7 @@ class Dealer:
             self._attention.expect(node.node_url, now_sec + busy_sec, now_sec + wait_sec)
 
     def _too_early(self, node: Node, now_sec: float) -> tuple[float, int] | None:
-        """Return how urgent a chunk must be so that its bytes come neither beside those of a more urgent one nor before."""
+        """Return how urgent a chunk must be so that its bytes do not come beside, or before, more urgent ones."""
         found: tuple[float, int] | None = None
         for job in self._schedule.jobs_at(node.node_url):
             if job.chunk.is_urgent(now_sec):
@@ -321,6 +327,7 @@ class Dealer:
     def _give(self, node: Node, item: Active, now_sec: float, commands: list[Command]) -> bool:
         schedule, chunk, sources = self._schedule, item.chunk, item.sources
         if not self._chooser.may_read(chunk):
+            self._blocked[item.group] = None
             return False
         urgent = chunk.is_urgent(now_sec)
         if self._free_bytes(item) or node.accepts_ranges is False:

@@ -161,7 +161,7 @@ class Node:
 
     def doubtful(self, now_sec: float) -> bool:
         """Whether a small range must come first: it failed lately, or owes an answer for long."""
-        if self.breaker.open_until_sec is not None:
+        if self.breaker.state(now_sec) != "closed":
             return True
         # Asked for every node at every decision: few owe anything.
         return self.silent_sec > 0 and self.silent_sec > DOUBT_RATIO * self.silence_sec()

@@ -37,7 +37,7 @@ def on_progress(
         job = schedule.jobs.get(progress.job_id)
         if job is None or job.chunk.worker_id != worker_id:
             continue
-        schedule.touched.add(job.chunk.session_id)
+        schedule.stirred[job.node_url] = None
         node = schedule.nodes.node(job.node_url)
         if progress.range_honoured is not None and job.headed_sec is None:
             node.heard()
@@ -56,9 +56,12 @@ def on_progress(
             continue
         fresh = until - job.received_until
         job.chunk.parts[job.part].add(job.received_until, until, job.node_url)
+        known = (job.flowing, job.paced, node.measured)
         job.received_until, job.progress_sec = until, now_sec
         node.heard()
         timing.measure(job, node, fresh, now_sec)
+        if known != (True, job.paced, node.measured):
+            schedule.changed[job.chunk] = None
         if job.whole_body or len(job.chunk.jobs) > 1:
             _settle(schedule, job.chunk, now_sec, commands)
 
@@ -66,6 +69,7 @@ def on_progress(
 def _on_head(schedule: Schedule, job: Job, honoured: bool, now_sec: float) -> None:
     """The answer begins; without `Range` it is the whole part, whatever was asked for, and the worker reads it all."""
     job.headed_sec = job.progress_sec = now_sec
+    schedule.changed[job.chunk] = None
     schedule.nodes.node(job.node_url).accepts_ranges = honoured
     if honoured or job.whole_body:
         return
@@ -220,7 +224,7 @@ def on_chunk(
         schedule.accounts.delivered(dropped.session_id, dropped.spec.size_bytes)
     if chunk is None or chunk.worker_id != done.worker_id:
         return
-    schedule.touched.add(chunk.session_id)
+    schedule.touched[chunk.session_id] = schedule.changed[chunk] = None
     if done.verdict == "delivered":
         if chunk.accused:
             # It failed before the suspect's bytes were replaced and matches now.

@@ -38,8 +38,12 @@ class Schedule:
         self._jobs_at: dict[str, list[Job]] = {}
         # How many chunks of each session are being read.
         self._reading: Counter[str] = Counter()
-        # Sessions whose chunks or ranges changed since the last planning.
-        self.touched: set[str] = set()
+        # What changed since the last planning: sessions whose chunks are others, or wait for other times;
+        self.touched: dict[str, None] = {}
+        # chunks of which bytes came back, or ranges can be compared by now;
+        self.changed: dict[Wanted, None] = {}
+        # nodes with other ranges, or news of them.
+        self.stirred: dict[str, None] = {}
         # Leases and ranges of chunks that were dropped, until their workers have had the last word.
         self.afterwards: dict[str, Wanted] = {}
         self._ids = itertools.count(1)
@@ -54,7 +58,7 @@ class Schedule:
         """Take a chunk in."""
         self.chunks[chunk.key] = chunk
         self._of_session.setdefault(chunk.session_id, {})[chunk.spec.chunk_id] = chunk
-        self.touched.add(chunk.session_id)
+        self.touched[chunk.session_id] = None
 
     def by_lease(self, lease_id: str) -> Wanted | None:
         """Return the chunk behind a lease."""
@@ -139,11 +143,13 @@ class Schedule:
     def resize(self, job: Job, end: int, commands: list[Command]) -> None:
         """Move the end of a running range; its claim ends there at once."""
         job.end = end
+        self.changed[job.chunk] = self.stirred[job.node_url] = None
         self.send(job.chunk, ResizeRange(job_id=job.job_id, end_bytes=end), commands)
 
     def cancel(self, job: Job, commands: list[Command]) -> None:
         """End a running range; its claim ends at once, its node is free when the worker has ended it."""
         job.cancelled, job.end = True, job.received_until
+        self.changed[job.chunk] = None
         self.send(job.chunk, CancelRange(job_id=job.job_id), commands)
 
     def send(
@@ -184,7 +190,7 @@ class Schedule:
             del self.afterwards[next(iter(self.afterwards))]
 
     def release(self, chunk: Wanted) -> None:
-        self.touched.add(chunk.session_id)
+        self.touched[chunk.session_id] = None
         for job in list(chunk.jobs.values()):
             self.end_job(job)
         self.workers.release(chunk.worker_id, chunk.lease_id)
@@ -208,7 +214,7 @@ class Schedule:
             del self._jobs_at[job.node_url]
         if not any(other.flowing for other in at_node):
             node.flow_since_sec = None
-        self.touched.add(chunk.session_id)
+        self.changed[chunk] = self.stirred[job.node_url] = None
 
     def break_lease(self, chunk: Wanted, now_sec: float, commands: list[Command], why: str) -> None:
         """Take a chunk away from its home; its bytes went with it."""

@@ -90,7 +90,7 @@ class Breaker:
         return was == "closed"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
     """One node as the scheduler sees it."""
 
@@ -124,7 +124,9 @@ class Node:
     @property
     def blameless(self) -> bool:
         """Whether nothing at all speaks against it: neither wrong bytes nor its breaker nor its pings."""
-        return not self.offences and self.breaker.open_until_sec is None and not self.unanswering
+        if self.offences or self.breaker.open_until_sec is not None:
+            return False
+        return self.last_data_sec is not None or not self.unanswering
 
     @property
     def rate_mbps(self) -> float:
@@ -159,9 +161,10 @@ class Node:
 
     def doubtful(self, now_sec: float) -> bool:
         """Whether a small range must come first: it failed lately, or owes an answer for long."""
+        if self.breaker.state(now_sec) != "closed":
+            return True
         # Asked for every node at every decision: few owe anything.
-        owes = self.silent_sec > 0 and self.silent_sec > DOUBT_RATIO * self.silence_sec()
-        return owes or self.breaker.state(now_sec) != "closed"
+        return self.silent_sec > 0 and self.silent_sec > DOUBT_RATIO * self.silence_sec()
 
     def on_probation(self, now_sec: float) -> bool:
         """Whether a small range should come first where there is time: its rate is old, if nothing worse."""

@@ -12,12 +12,11 @@ from scheduler.bytemap import Span, subtract
 from scheduler.selection import Node, NodeBook
 from scheduler.timing import (
     AHEAD_SEC,
+    Outlook,
     ahead_sec,
     first_byte_sec,
     is_overdue,
-    pace_mbps,
-    position,
-    remaining_sec,
+    outlook,
 )
 from scheduler.wanted import Job, Source, Wanted
 
@@ -73,11 +72,12 @@ def best_theft(
         owed = _owed(victim, chunk)
         if source is None or owed is None:
             continue
-        if remaining_sec(victim, holder, now_sec) < soon_sec:
+        seen = outlook(victim, holder, now_sec)
+        if seen[2] < soon_sec:
             continue
         if even_sec is None:
             even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
-        found = _cut(thief, holder, victim, owed, source, now_sec, wait_sec, even_sec)
+        found = _cut(thief, victim, seen, owed, source, wait_sec, even_sec)
         if found is not None and (best is None or found[0] > best[0]):
             best = found
     return best[1] if best is not None else None
@@ -110,9 +110,8 @@ def _even_finish_sec(
     bound: list[tuple[float, float, tuple[float, float]]] = []
     for job in running:
         holder = nodes.node(job.node_url)
-        own_left = max(0.0, job.end - position(job, holder, now_sec))
-        rate_mbps = pace_mbps(job, holder, now_sec)
-        end_sec = remaining_sec(job, holder, now_sec)
+        at, rate_mbps, end_sec = outlook(job, holder, now_sec)
+        own_left = max(0.0, job.end - at)
         wait_sec = 0.0 if job.flowing else first_byte_sec(holder, cold=False)
         if is_overdue(job, holder, now_sec) and not job.flowing:
             # One that does not answer is not counted on.
@@ -151,22 +150,21 @@ def _owed(victim: Job, chunk: Wanted) -> Span | None:
 
 def _cut(
     thief: Node,
-    holder: Node,
     victim: Job,
+    seen: Outlook,
     owed: Span,
     source: Source,
-    now_sec: float,
     wait_sec: float,
     even_sec: float,
 ) -> tuple[float, Theft] | None:
     begin, end = owed
-    at = position(victim, holder, now_sec)
-    slow = pace_mbps(victim, holder, now_sec) * 1e6 / 8
+    at, slow_mbps, left_sec = seen
+    slow = slow_mbps * 1e6 / 8
     fast = thief.rate_mbps * 1e6 / 8
     # Its request travels while its running range ends.
     delay_sec = max(wait_sec, first_byte_sec(thief, cold=False))
     # How long until the victim's bytes come at all: nothing once they flow.
-    begin_sec = max(0.0, remaining_sec(victim, holder, now_sec) - (victim.end - at) / slow)
+    begin_sec = max(0.0, left_sec - (victim.end - at) / slow)
     # begin + (cut - at) / slow = delay + (end - cut) / fast
     cut = (at / slow - begin_sec + delay_sec + end / fast) / (1 / slow + 1 / fast)
     # Others come to help, too: no more than leaves all of them an even share.
@@ -183,9 +181,10 @@ def way_out(job: Job, node: Node, now_sec: float) -> int | None:
     """Return where a less urgent range should end so that its node's next request can leave now, None to let it be."""
     if not job.paced or job.cancelled or job.whole_body:
         return None
-    if remaining_sec(job, node, now_sec) < ahead_sec(node) + WAY_GAIN_SEC:
+    at, rate_mbps, left_sec = outlook(job, node, now_sec)
+    if left_sec < ahead_sec(node) + WAY_GAIN_SEC:
         return None
     # A little less than what lets the node be asked again.
     kept_sec = ahead_sec(node) - AHEAD_SEC / 2
-    end = round(position(job, node, now_sec) + pace_mbps(job, node, now_sec) * 1e6 / 8 * kept_sec)
+    end = round(at + rate_mbps * 1e6 / 8 * kept_sec)
     return end if job.received_until < end < job.end else None

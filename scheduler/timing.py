@@ -34,55 +34,64 @@ OVERDUE_RATIO = 1.5
 OVERDUE_SEC = 0.02
 
 
+# Where a running range probably is, how fast it goes in Mbit/s, and how many seconds it still needs.
+Outlook = tuple[float, float, float]
+
+
+def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
+    """Return what can be said of a running range between two reports of it.
+
+    Its rate is its own once it has one, else its node's. Without news for longer than reports take, it falls with the
+    time that has passed.
+    """
+    own_mbps = job.rate_mbps
+    if own_mbps is None:
+        rate_mbps = node.rate_mbps
+    elif job.paced or not node.measured:
+        rate_mbps = own_mbps
+    else:
+        # Its first bytes may have shared the link with the end of the range before.
+        rate_mbps = min(node.rate_mbps, FIRST_PACE_RATIO * own_mbps)
+    at: float = job.received_until
+    flowing = at > job.start or job.headed_sec is not None
+    if flowing:
+        quiet_sec = now_sec - job.progress_sec
+        if quiet_sec <= QUIET_SEC and (own_mbps is not None or node.measured):
+            at = min(job.end, at + rate_mbps * 1e6 / 8 * min(quiet_sec, REPORT_SEC))
+        if quiet_sec > REPORT_SEC:
+            rate_mbps *= (REPORT_SEC / quiet_sec) ** QUIET_POWER
+    left = job.end - at
+    if job.whole_body:
+        # What comes before the first byte of use.
+        left += max(0, job.start - job.received_bytes)
+    left_sec = transfer_sec(round(left), rate_mbps) if left > 0 else 0.0
+    if not flowing:
+        if is_overdue(job, node, now_sec):
+            # It may come over a new connection, after two round trips; the later after that, the longer it may take.
+            left_sec += abs(job.begun_sec + first_byte_sec(node, cold=True) - now_sec)
+        else:
+            left_sec += max(0.0, job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec)
+    return at, rate_mbps, left_sec
+
+
 def position(job: Job, node: Node, now_sec: float) -> float:
     """Return where a running range probably is: reports are up to 50 ms old."""
-    known = job.rate_mbps is not None or (job.flowing and node.measured)
-    if not known or is_quiet(job, now_sec):
-        return job.received_until
-    age_sec = min(now_sec - job.progress_sec, REPORT_SEC)
-    return min(job.end, job.received_until + _recent_mbps(job, node) * 1e6 / 8 * age_sec)
+    return outlook(job, node, now_sec)[0]
 
 
 def pace_mbps(job: Job, node: Node, now_sec: float) -> float:
-    """Return the rate of a running range: its own once it has one, else its node's.
-
-    Without news for longer than reports take, it falls with the time that has passed.
-    """
-    rate = _recent_mbps(job, node)
-    quiet_sec = now_sec - job.progress_sec
-    if job.flowing and quiet_sec > REPORT_SEC:
-        rate *= (REPORT_SEC / quiet_sec) ** QUIET_POWER
-    return rate
+    """Return the rate of a running range."""
+    return outlook(job, node, now_sec)[1]
 
 
-def _recent_mbps(job: Job, node: Node) -> float:
-    if job.rate_mbps is None:
-        return node.rate_mbps
-    if job.paced or not node.measured:
-        return job.rate_mbps
-    # Its first bytes may have shared the link with the end of the range before.
-    return min(node.rate_mbps, FIRST_PACE_RATIO * job.rate_mbps)
+def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
+    """Return how long a running range still needs."""
+    return outlook(job, node, now_sec)[2]
 
 
 def is_quiet(job: Job, now_sec: float) -> bool:
     """Whether a range that was flowing brings nothing: its node gets no more work until it does."""
     return job.flowing and now_sec - job.progress_sec > QUIET_SEC
-
-
-def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
-    """Return how long a running range still needs."""
-    left = job.end - position(job, node, now_sec)
-    if job.whole_body:
-        # What comes before the first byte of use.
-        left += max(0, job.start - job.received_bytes)
-    left_sec = transfer_sec(max(0, round(left)), pace_mbps(job, node, now_sec))
-    if job.flowing:
-        return left_sec
-    first_sec = job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec
-    if is_overdue(job, node, now_sec):
-        # It may come over a new connection, after two round trips; the later after that, the longer it may yet take.
-        first_sec = abs(job.begun_sec + first_byte_sec(node, cold=True) - now_sec)
-    return max(0.0, first_sec) + left_sec
 
 
 def first_byte_sec(node: Node, *, cold: bool) -> float:

@@ -71,6 +71,8 @@ class Wanted:
     deadline_sec: float
     seen_sec: float
     deliver_to: str
+    # Due sooner than this it is urgent.
+    low_water_sec: float = 0.0
     parts: dict[int, ByteMap] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     lease_id: str = ""
@@ -109,6 +111,10 @@ class Wanted:
     @property
     def key(self) -> tuple[str, str]:
         return (self.session_id, self.spec.chunk_id)
+
+    def is_urgent(self, now_sec: float) -> bool:
+        """Whether it is due so soon that all nodes should bring it."""
+        return self.deadline_sec - now_sec < self.low_water_sec
 
     def is_of(self, spec: ChunkSpec) -> bool:
         """Whether bytes held for this chunk are bytes of `spec` too; replicas may differ."""

@@ -6,8 +6,8 @@ import pytest
 
 from common.messages import ChunkTrouble, CloseChunk, FetchRange, RangeOutcome
 from common.units import node_of
+from scheduler.choosing import RETRY_BASE_SEC, RETRY_JITTER_RATIO, RETRY_MAX_SEC
 from scheduler.commands import Command
-from scheduler.dealing import RETRY_BASE_SEC, RETRY_JITTER_RATIO, RETRY_MAX_SEC
 from scheduler.wanted import SECOND_CHANCE_SEC
 from tests.builders import MB, A, B, C, a_chunk, a_coded_chunk, a_demand, a_score
 from tests.planner_flow import flow

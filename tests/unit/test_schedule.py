@@ -188,6 +188,6 @@ def test_every_change_is_looked_at_again() -> None:
     schedule = a_schedule()
     chunk = a_chunk_in(schedule)
     job, _ = start(schedule, chunk)
-    schedule.touched.clear()
+    assert list(schedule.touched) == ["s1"]
     schedule.end_job(job)
-    assert schedule.touched == {"s1"}
+    assert (list(schedule.changed), list(schedule.stirred)) == ([chunk], [A])

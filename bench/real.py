@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import os
-import platform
-import subprocess
 import sys
 import threading
 import time
@@ -20,10 +17,11 @@ from bench import results
 from bench.breakdown import node_times, node_times_text, request_rows, requests_text
 from bench.deliveries import Body, film_of
 from bench.figures import Figures, figures_of, outcome_bodies
-from bench.results import RESULTS_DIR, Result, Setting, geometric_mean, medians
+from bench.results import RESULTS_DIR, Result, geometric_mean, medians
 from bench.runs import CLIENTS, Client, Outcome, play
 from bench.scenarios import SCENARIO_NAMES, Scenario, scenario
-from bench.stack import PROJECT_DIR, short_dir
+from bench.setting import here
+from bench.stack import short_dir
 from bench.stage import Stage
 
 QUICK_SCENARIOS = ("steady", "tight", "silent-start", "dead-first")
@@ -150,31 +148,6 @@ def _explanation(outcome: Outcome, figures: Figures, bodies: Sequence[Body]) -> 
     until_sec = outcome.end_unix_sec - outcome.zero_unix_sec if ready_sec is None else ready_sec
     times = node_times(bodies, len(outcome.records), until_sec)
     return f"{requests_text(request_rows(bodies), until_sec)}\n{node_times_text(times)}"
-
-
-def here() -> Setting:
-    """Return where this process runs."""
-    quick = os.environ.get("QUICK", "")
-    told = sys.argv[1:]
-    if "--results" in told:
-        # A place on this machine says nothing to others.
-        del told[told.index("--results") : told.index("--results") + 2]
-    words = [*([f"QUICK={quick}"] if quick else []), "python -m bench", *told]
-    return Setting(
-        command=" ".join(words),
-        revision=_revision(),
-        python=platform.python_version(),
-        cores=len(os.sched_getaffinity(0)),
-    )
-
-
-def _revision() -> str:
-    """Return the state of the code, "" where it is not under version control."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    with contextlib.suppress(OSError):
-        done = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-    return ""
 
 
 def _line(result: Result) -> str:

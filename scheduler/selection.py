@@ -106,6 +106,8 @@ class Node:
     # Since when at least one of its ranges flows, and what came since the last sample of its rate.
     flow_since_sec: float | None = None
     flow_bytes: int = 0
+    # Whether its rate is a first figure, from few bytes.
+    provisional: bool = False
     # After how long it cut off a body that it would have to send again from the beginning.
     cut_after_sec: float | None = None
     # How long it has brought nothing, over ranges that others took over meanwhile; up to when that is counted.
@@ -218,9 +220,16 @@ class Node:
         return self.last_data_sec is not None and now_sec - self.last_data_sec > STALE_AFTER_SEC
 
     def note_progress(self, sample_mbps: float, now_sec: float) -> None:
-        """Fold the rate of a running range into the node's."""
+        """Fold the rate of its running ranges in."""
         self.last_data_sec = now_sec
+        if self.provisional:
+            self.rate, self.provisional = Goodput(), False
         self.rate.add(sample_mbps)
+
+    def note_first(self, sample_mbps: float, now_sec: float) -> None:
+        """Take a first figure for the rate, to be replaced by the next."""
+        self.note_progress(sample_mbps, now_sec)
+        self.provisional = True
 
 
 class _Nodes(dict[str, Node]):

@@ -21,6 +21,8 @@ QUIET_POWER = 3
 QUIET_SEC = 0.2
 # A rate needs this much to be more than the burst at the start of a transfer.
 RATE_WINDOW_SEC = 0.06
+# The first figure of a node may come sooner: it only lasts until the next.
+FIRST_WINDOW_SEC = 0.045
 # On a slow link even that is a handful of packets; then longer is waited for.
 LONG_RATE_WINDOW_SEC = 0.4
 # A range's own pace is guessed from less: a wrong guess is corrected by the next report.
@@ -120,6 +122,12 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
     if _says_enough(node.flow_bytes, span_sec):
         node.note_progress(megabits_per_sec(node.flow_bytes, span_sec), now_sec)
         node.flow_since_sec, node.flow_bytes = now_sec, 0
+    elif not node.measured and _may_be_first(node.flow_bytes, span_sec):
+        node.note_first(megabits_per_sec(node.flow_bytes, span_sec), now_sec)
+
+
+def _may_be_first(size_bytes: int, span_sec: float) -> bool:
+    return span_sec >= FIRST_WINDOW_SEC and size_bytes >= MIN_RATE_SAMPLE_BYTES
 
 
 def _says_enough(size_bytes: int, span_sec: float) -> bool:

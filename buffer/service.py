@@ -11,6 +11,7 @@ from pathlib import Path
 
 import zmq
 
+import buffer.outputs.null  # noqa: F401  # a light one, and what the first session opens
 from buffer import probing
 from buffer.commands import Ask, SessionOptions, Tell
 from buffer.errands import Errands
@@ -94,6 +95,7 @@ class BufferProcess:
         )
         self.service.pull_payloads(self._deliver_to, self._chunk, max_bytes=MAX_DELIVERY_BYTES)
         self.service.subscribe(("scheduler.events",), {SchedulerStatus: self._traffic})
+        self.service.connect(self._requests)
         self.service.after(WARM_MEDIA_SEC, self._warm_media)
         self.service.every(TICK_SEC, self._tick)
         self.service.every(STATUS_SEC, self._publish)

@@ -33,7 +33,7 @@ from scheduler.coverage import missing_bytes
 from scheduler.wanted import DATA_FRAGMENTS, WHOLE
 
 HEARTBEAT_SEC = 1.0
-PROGRESS_SEC = 0.1
+PROGRESS_SEC = 0.05
 SLOTS = 8
 # Hashing; decoding is as quick.
 VERIFY_BYTES_PER_SEC = 1e9
@@ -117,7 +117,9 @@ class SimWorker:
         self._beat()
         agenda.every(HEARTBEAT_SEC, self._beat, first_sec=agenda.now_sec + rng.uniform(0.1, 1.0))
         agenda.every(
-            PROGRESS_SEC, self._send_progress, first_sec=agenda.now_sec + rng.uniform(0.0, 0.1)
+            PROGRESS_SEC,
+            self._send_progress,
+            first_sec=agenda.now_sec + rng.uniform(0.0, PROGRESS_SEC),
         )
 
     @property

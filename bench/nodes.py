@@ -81,7 +81,8 @@ class Request:
     def resize(self, end: int) -> None:
         """Move the end, as `RangeRead.resize` does."""
         self.sync()
-        if self.over or (end > self.end and self.honoured is not False):
+        goes_on = not self.wish.asks_range or self.honoured is False
+        if self.over or (end > self.end and not goes_on):
             return
         self.end = min(end, self.wish.part_bytes)
         if self.until >= self.end:

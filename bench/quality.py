@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.deliveries import Body, Film
-from scheduler.bytemap import Span
+from scheduler.bytemap import Span, subtract
 from scheduler.coverage import missing_bytes, short_spans, union
 
 # Shorter than any viewer sees, longer than the notes' stamps are rough.
@@ -40,11 +40,15 @@ class Playback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What went over the links for the film: all body bytes, those of answers with lies in them, the useful ones."""
+    """What went over the links for the film: all body bytes, those of answers with lies in them, the useful ones.
+
+    `honest_bytes` are the useful ones that came in answers without a lie.
+    """
 
     sent_bytes: int
     lying_bytes: int
     useful_bytes: int
+    honest_bytes: int
     requests: int
 
     @property
@@ -52,7 +56,7 @@ class Traffic:
         """Return what honest answers sent for nothing, as a share of what was needed."""
         if not self.useful_bytes:
             return 0.0
-        return (self.sent_bytes - self.lying_bytes) / self.useful_bytes - 1
+        return (self.sent_bytes - self.lying_bytes - self.honest_bytes) / self.useful_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,17 +131,22 @@ def play(ready_sec: Sequence[float | None], chunk_sec: float, end_sec: float) ->
 
 def traffic(film: Film, bodies: Sequence[Body]) -> Traffic:
     """Count the bytes."""
-    useful_bytes = 0
+    useful_bytes = honest_bytes = 0
     for number, found in by_chunk(bodies).items():
-        covers = covers_at(found, math.inf)
-        needed, size = film.needed[number], film.part_bytes[number]
-        useful_bytes += needed * size - missing_bytes(covers, size, needed)
+        useful_bytes += _useful_bytes(film, number, found)
+        honest_bytes += _useful_bytes(film, number, [b for b in found if not b.wrong_at])
     return Traffic(
         sent_bytes=sum(body.sent_bytes for body in bodies),
         lying_bytes=sum(body.sent_bytes for body in bodies if body.wrong_at),
         useful_bytes=useful_bytes,
+        honest_bytes=honest_bytes,
         requests=len(bodies),
     )
+
+
+def _useful_bytes(film: Film, number: int, bodies: Sequence[Body]) -> int:
+    needed, size = film.needed[number], film.part_bytes[number]
+    return needed * size - missing_bytes(covers_at(bodies, math.inf), size, needed)
 
 
 def reaction_sec(film: Film, bodies: Sequence[Body], outage: Outage) -> float | None:
@@ -164,24 +173,42 @@ def reaction_sec(film: Film, bodies: Sequence[Body], outage: Outage) -> float | 
 def _asked_elsewhere_sec(
     film: Film, body: Body, due: Span, others: Sequence[Body], from_sec: float
 ) -> float | None:
-    """Return when every due position was covered by bytes that had come or were asked of other nodes."""
-    number = body.stored.chunk
+    """Return when, at every due position, bytes had come or been asked of other nodes in place of those due.
+
+    Of a coded chunk, one more fragment than before is enough, for the rest may not have been asked for yet.
+    """
+    size, needed = film.part_bytes[body.stored.chunk], film.needed[body.stored.chunk]
+    before = _asked_by(from_sec, body, others, from_sec)
     asked = {other.asked_sec for other in others if other.asked_sec > from_sec}
     brought = {at for at, _ in body.sent if at > from_sec}
     for at_sec in sorted({from_sec, *asked, *brought}):
-        spans: dict[int, list[Span]] = defaultdict(list)
-        for other in others:
-            running = other.node != body.node and other.ended_sec >= from_sec
-            if running and other.asked_sec <= at_sec:
-                spans[other.stored.part].append((other.asked_from, other.asked_until))
-            else:
-                spans[other.stored.part] += other.good_spans(at_sec)
-        spans[body.stored.part] += body.good_spans(at_sec)
-        covers = [union(found) for found in spans.values()]
-        short = short_spans(covers, film.part_bytes[number], film.needed[number])
-        if not any(start < due[1] and end > due[0] for start, end in short):
+        now = _asked_by(at_sec, body, others, from_sec)
+        lacking = [
+            span
+            for count in range(1, needed + 1)
+            for span in subtract(
+                short_spans(now, size, count),
+                short_spans(before, size, count - 1) if count > 1 else [],
+            )
+        ]
+        if not any(start < due[1] and end > due[0] for start, end in lacking):
             return at_sec
     return None
+
+
+def _asked_by(
+    at_sec: float, body: Body, others: Sequence[Body], from_sec: float
+) -> list[list[Span]]:
+    """Return what of each part had come by then, or was on its way from other nodes after the trouble began."""
+    spans: dict[int, list[Span]] = defaultdict(list)
+    for other in others:
+        running = other.node != body.node and other.ended_sec >= from_sec
+        if running and other.asked_sec <= at_sec:
+            spans[other.stored.part].append((other.asked_from, other.asked_until))
+        else:
+            spans[other.stored.part] += other.good_spans(at_sec)
+    spans[body.stored.part] += body.good_spans(at_sec)
+    return [union(found) for found in spans.values()]
 
 
 def reuse_sec(bodies: Iterable[Body], outage: Outage) -> float | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import zmq
 
+import buffer.outputs.null  # noqa: F401  # a light one, and what the first session opens
 from buffer import probing
 from buffer.commands import Ask, SessionOptions, Tell
 from buffer.errands import Errands
@@ -58,6 +59,8 @@ MAX_DELIVERY_BYTES = MAX_CHUNK_BYTES + 1024 * 1024
 CLOSE_OUTPUTS_SEC = 2.0
 # Loading libav takes a fifth of a second: in a standing stack before the first session, else during its first request.
 WARM_MEDIA_SEC = 1.0
+# Read in a few milliseconds: some hundred chunks.
+SMALL_MANIFEST_BYTES = 128 * 1024
 
 
 class BufferProcess:
@@ -92,6 +95,7 @@ class BufferProcess:
         )
         self.service.pull_payloads(self._deliver_to, self._chunk, max_bytes=MAX_DELIVERY_BYTES)
         self.service.subscribe(("scheduler.events",), {SchedulerStatus: self._traffic})
+        self.service.connect(self._requests)
         self.service.after(WARM_MEDIA_SEC, self._warm_media)
         self.service.every(TICK_SEC, self._tick)
         self.service.every(STATUS_SEC, self._publish)
@@ -141,7 +145,11 @@ class BufferProcess:
                 thread = OutputThread(output, self._spill_dir(msg), self.service.call_soon)
                 self.service.call_soon(lambda: self._begin(msg, manifest, thread, received_sec))
 
-        self._errands.submit(prepare)
+        if 0 < len(msg.manifest_json) <= SMALL_MANIFEST_BYTES and msg.output == "none":
+            # Nothing here can block: a thread would only make the first request later.
+            prepare()
+        else:
+            self._errands.submit(prepare)
 
     def _spill_dir(self, msg: PlayVideo) -> Path:
         return self._run_dir / "spill" / msg.session_id[:64].replace("/", "_")
@@ -182,6 +190,7 @@ class BufferProcess:
             started_unix_sec=time.time() - msg.command_age_sec,
             owner_seen_sec=now_sec,
             send_demand=lambda ask: self._send_demand(msg.session_id, ask),
+            after=self.service.after,
             tell=lambda tell: self._tell(msg.session_id, tell),
             refresh=lambda: self._refresh(msg.session_id),
             count_view=lambda: self._errands.count_view(msg.metadata_url, msg.video_id),

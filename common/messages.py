@@ -152,7 +152,7 @@ class WorkerHeartbeat:
 
 @message("worker.progress")
 class RangeProgress:
-    """Bytes of running ranges, every 50 to 100 ms while any arrive (worker PUSH -> scheduler.reports)."""
+    """Bytes of running ranges, every 50 ms while any arrive (worker PUSH -> scheduler.reports)."""
 
     worker_id: str
     running: tuple[JobProgress, ...]

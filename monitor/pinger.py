@@ -116,13 +116,27 @@ class Pinger:
 
     def _begin(self, exchange: Exchange) -> None:
         self._running[exchange.key] = exchange
-        kept = None if exchange.is_check else self._kept.pop(exchange.node_url, None)
+        kept = None if exchange.is_check else self._take_kept(exchange.node_url)
         if kept is None:
             self._connect(exchange)
             return
         exchange.connection, exchange.on_kept = kept, True
         kept.exchange = exchange
         self._send(exchange, kept)
+
+    def _take_kept(self, node_url: str) -> Connection | None:
+        """Return the node's kept connection if nothing has come on it: that would pass for the next answer."""
+        kept = self._kept.pop(node_url, None)
+        if kept is None:
+            return None
+        try:
+            kept.sock.recv(1)
+        except BlockingIOError:
+            return kept
+        except OSError:
+            pass
+        self._shut(kept)
+        return None
 
     def _connect(self, exchange: Exchange) -> None:
         target = exchange.target

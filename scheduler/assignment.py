@@ -57,7 +57,10 @@ def usable_sources(chunk: Wanted, nodes: NodeBook, now_sec: float, *, urgent: bo
         usable = [s for s in usable if s.node_url not in gone]
     if _too_few(chunk, usable):
         return []
-    if all(nodes.node(s.node_url).blameless for s in usable):
+    for source in usable:
+        if not nodes.node(source.node_url).blameless:
+            break
+    else:
         return usable
     # Each of these is left out only where enough others remain: refusing them all would refuse to play.
     doubts: tuple[Callable[[Node], bool], ...] = (
@@ -67,7 +70,7 @@ def usable_sources(chunk: Wanted, nodes: NodeBook, now_sec: float, *, urgent: bo
         lambda node: urgent and node.offences > 0,
         lambda node: node.breaker.state(now_sec) == "open",
     )
-    trusted = usable
+    trusted = usable = list(usable)
     for unfit in doubts:
         fit = [s for s in usable if not unfit(nodes.node(s.node_url))]
         trusted, usable = usable, usable if _too_few(chunk, fit) else fit

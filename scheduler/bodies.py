@@ -109,17 +109,18 @@ def settle(
                 helpers.append((first_byte_sec(node, cold=False), node.rate_mbps))
         even_sec = equal_finish_sec(sum(b - a for a, b in missing), helpers)
         reach = min(chunk.parts[part].size, at + per_sec * even_sec)
-        end = body.end
+        end = chunk.parts[part].size
         for other in running:
             if other is body or other.end <= at:
                 continue
             other_at = position(other, nodes.node(other.node_url), now_sec)
-            if other.whole_body or other_at < reach - MIN_STEAL_BYTES:
-                if other.paced:
-                    ends.append((other, other.received_until))
+            passed = other.whole_body or other_at < reach - MIN_STEAL_BYTES
+            if passed and other.paced:
+                ends.append((other, other.received_until))
             elif other.start > at:
                 end = min(end, other.start)
-        if end < body.end:
+        # Where nobody else brings what comes next, it need not be asked for again: the body goes on.
+        if end < body.end or chunk.parts[part].missing_within(body.end, end):
             ends.append((body, end))
     return ends
 

@@ -41,17 +41,33 @@ class ByteMap:
 
     def add(self, start: int, end: int, node_url: str) -> None:
         """Note bytes that arrived; those already held keep their source."""
-        fresh = [Contribution(a, b, node_url) for a, b in self.missing_within(start, end)]
-        if not fresh:
-            return
-        merged: list[Contribution] = []
-        for span in sorted([*self._spans, *fresh], key=lambda span: span.start):
-            last = merged[-1] if merged else None
-            if last is not None and (last.end, last.node_url) == (span.start, span.node_url):
-                merged[-1] = Contribution(last.start, span.end, span.node_url)
-            else:
-                merged.append(span)
-        self._spans = merged
+        for a, b in self._missing_within(start, end):
+            self._insert(a, b, node_url)
+
+    def _missing_within(self, start: int, end: int) -> list[Span]:
+        spans = self._spans
+        at = len(spans)
+        while at and spans[at - 1].start >= end:
+            at -= 1
+        if at == 0 or spans[at - 1].end <= start:
+            # As nearly always: a range brings bytes that nobody else brought.
+            return [(start, end)] if start < end else []
+        return self.missing_within(start, end)
+
+    def _insert(self, start: int, end: int, node_url: str) -> None:
+        """Enter bytes of which none is held."""
+        spans = self._spans
+        at = len(spans)
+        while at and spans[at - 1].start > start:
+            at -= 1
+        after = at
+        if at and spans[at - 1].end == start and spans[at - 1].node_url == node_url:
+            at -= 1
+            start = spans[at].start
+        if after < len(spans) and spans[after].start == end and spans[after].node_url == node_url:
+            end = spans[after].end
+            after += 1
+        spans[at:after] = [Contribution(start, end, node_url)]
 
     def remove(self, start: int, end: int) -> None:
         """Forget bytes that cannot be trusted."""

@@ -10,14 +10,16 @@ the others at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
-from common.messages import ChunkTrouble, CloseChunk, Policy
-from scheduler import assignment, bodies, theft, timing
+from common.messages import Policy
+from scheduler import assignment, bodies, lanes, theft, timing
 from scheduler.active import Active, ActiveBook, urgency
 from scheduler.assignment import Choice
-from scheduler.commands import Command, TellBuffer
-from scheduler.lanes import MAX_LANES, busy_sec, lanes, share_a_link
+from scheduler.attention import Attention
+from scheduler.choosing import Chooser
+from scheduler.commands import Command
+from scheduler.lanes import MAX_LANES
 from scheduler.schedule import Schedule
 from scheduler.score_policy import whole_part
 from scheduler.selection import Node
@@ -25,10 +27,6 @@ from scheduler.wanted import Job, Source, Wanted
 
 # Each round of dealing gives each node one range: to fill its lanes, and one ahead.
 MAX_ROUNDS = MAX_LANES + 1
-RETRY_BASE_SEC = 0.5
-RETRY_MAX_SEC = 8.0
-RETRIES_BEFORE_DUE = 4
-RETRY_JITTER_RATIO = 0.5
 
 
 class Dealer:
@@ -36,238 +34,317 @@ class Dealer:
 
     def __init__(self, schedule: Schedule, *, max_active_chunks: int, shared_limit: bool) -> None:
         """`max_active_chunks` bounds the chunks in work of each session, of all together with `shared_limit`."""
-        self.max_active_chunks = max_active_chunks
-        self._shared_limit = shared_limit
+        self._chooser = Chooser(
+            schedule, max_active_chunks=max_active_chunks, shared_limit=shared_limit
+        )
         self._schedule = schedule
-        self._active = ActiveBook()
-        self._low_water_sec: dict[str, float] = {}
-        # Sessions that play by the seed's policy.
-        self._by_score: set[str] = set()
-        # How long nodes are busy still; holds for one moment, and for a node until its ranges change.
+        self._active = ActiveBook(schedule.nodes)
+        # When nodes with one range should be asked for the next.
+        self._attention = Attention()
+        # How long nodes are busy still; holds for one dealing, and for a node until its ranges change.
         self._busy: dict[str, float] = {}
-        # How many bytes of a chunk are free; holds likewise.
-        self._free: dict[tuple[str, str], int] = {}
-        # Nodes of which a range was shortened in this round: they may have room sooner.
-        self._cut_short: set[str] = set()
+        self._dealings = 0
+        # Groups with a chunk that found no place among those being read, or no room at a worker.
+        self._blocked: dict[str, None] = {}
+        # Nodes that may have room, or something to read, since ranges were given out or shortened in this round.
+        self._moved: dict[str, None] = {}
+
+    @property
+    def max_active_chunks(self) -> int:
+        """How many chunks of a group may be in work at once."""
+        return self._chooser.max_active_chunks
+
+    @max_active_chunks.setter
+    def max_active_chunks(self, count: int) -> None:
+        self._chooser.max_active_chunks = count
+        self._schedule.touched.update((c.session_id, None) for c in self._schedule.chunks.values())
 
     def learn(self, session_id: str, low_water_sec: float, policy: Policy) -> None:
         """Note how a session wants to be served."""
-        self._low_water_sec[session_id] = low_water_sec
-        if policy == "score":
-            self._by_score.add(session_id)
+        self._chooser.learn(session_id, low_water_sec, policy)
 
     def forget(self, session_id: str) -> None:
         """Forget a session that is over."""
-        self._low_water_sec.pop(session_id, None)
-        self._by_score.discard(session_id)
+        self._chooser.forget(session_id)
 
-    def node_urls(self) -> set[str]:
+    def node_urls(self) -> Collection[str]:
         """Return the nodes that the chunks in work can be read from."""
-        return self._active.node_urls(self._active.groups())
-
-    def _group(self, session_id: str) -> str:
-        return "" if self._shared_limit else session_id
+        return self._active.node_urls()
 
     def deal(self, now_sec: float, commands: list[Command], *, everything: bool = False) -> None:
         """Give every node that has room the most urgent range it can serve.
 
-        What no event has touched is looked at again when time has passed, with `everything`.
+        Only nodes are asked for which an event changed something: they, or a chunk they have. What time alone has
+        changed is looked at with `everything`.
         """
         schedule = self._schedule
+        self._dealings += 1
         self._busy.clear()
-        self._free.clear()
-        if everything:
-            groups = {self._group(chunk.session_id) for chunk in schedule.chunks.values()}
-            groups.update(self._active.groups())
-        else:
-            groups = {self._group(session_id) for session_id in schedule.touched}
-        for group in groups:
-            active = self._choose_active(group, now_sec, commands)
-            if group in self._by_score:
-                self._give_by_score(active, now_sec, commands)
-                active = []
-            self._active.replace(group, active)
-        schedule.touched.clear()
-        node_urls = self._active.node_urls(groups)
+        self._moved.clear()
+        news = self._renew(now_sec, commands, everything=everything)
+        asked = self._to_ask(news, now_sec, everything=everything)
+        schedule.changed.clear()
+        schedule.stirred.clear()
+        groups = self._active.groups() if everything else dict.fromkeys(n.group for n in news)
         for group in groups:
             self._make_way(group, now_sec, commands)
-        candidates = node_urls
         for _ in range(MAX_ROUNDS):
-            self._cut_short.clear()
-            room = self._with_room(candidates, now_sec)
-            if not self._give_once(room, now_sec, commands):
+            asked.update(self._moved)
+            self._moved.clear()
+            if not self._give_once(asked, now_sec, commands):
                 break
-            # Nobody else has got room meanwhile.
-            candidates = {node.node_url for node in room} | (node_urls & self._cut_short)
+            # Nobody else has got room, or anything to read, meanwhile.
+            asked.clear()
+        schedule.changed.clear()
+        schedule.stirred.clear()
+
+    def _renew(self, now_sec: float, commands: list[Command], *, everything: bool) -> list[Active]:
+        """Choose again where that may change; return the chunks in work that are new, or of which something changed."""
+        schedule, chooser, book = self._schedule, self._chooser, self._active
+        groups = dict.fromkeys(map(chooser.group_of, schedule.touched))
         schedule.touched.clear()
+        for url in book.node_urls() if everything else schedule.stirred:
+            if not schedule.nodes.node(url).blameless:
+                groups.update((item.group, None) for item in book.of_node(url))
+        if everything:
+            groups.update(dict.fromkeys(chooser.unsettled))
+        for chunk in schedule.changed:
+            group = chooser.group_of(chunk.session_id)
+            if chunk.excluded or chunk.banned or group in chooser.unsettled:
+                groups[group] = None
+        news: list[Active] = []
+        for group in groups:
+            active = chooser.choose(group, now_sec, commands)
+            if chooser.by_score(group):
+                self._give_by_score(active, now_sec, commands)
+                active = []
+            news += book.replace(group, active)
+        changed = [item for item in map(book.item, schedule.changed) if item is not None]
+        if self._blocked:
+            groups.update((chooser.group_of(c.session_id), None) for c in schedule.changed)
+            for group in [group for group in self._blocked if group in groups]:
+                del self._blocked[group]
+                changed += book.of_group(group)
+        for item in changed:
+            item.free_bytes, item.longest_of = None, 0
+            item.refused.clear()
+        return news + changed
 
-    def _choose_active(
-        self, group: str, now_sec: float, commands: list[Command]
-    ) -> list[tuple[Wanted, list[Source]]]:
-        """Return the most urgent chunks of a group and where they can be read, no more than may be in work."""
-        schedule = self._schedule
-        chunks = schedule.chunks.values() if self._shared_limit else schedule.of_session(group)
-        waiting = sorted((c for c in chunks if c.delivered_sec is None), key=urgency)
-        active: list[tuple[Wanted, list[Source]]] = []
-        in_work = 0
-        for chunk in waiting:
-            if in_work >= self.max_active_chunks:
-                break
-            if chunk.retry_at_sec > now_sec:
-                # It waits for better times, and must not keep the others waiting.
-                continue
-            sources = assignment.usable_sources(
-                chunk, schedule.nodes, now_sec, urgent=self._is_urgent(chunk, now_sec)
-            )
-            if not sources and not chunk.jobs and chunk.verifying_sec is None:
-                self._retry_later(chunk, now_sec, commands)
-                continue
-            in_work += 1
-            if sources:
-                active.append((chunk, sources))
-        return active
+    def _to_ask(self, news: list[Active], now_sec: float, *, everything: bool) -> dict[str, None]:
+        """Return the nodes to ask: something has changed for them, or for a chunk that they have."""
+        book, node = self._active, self._schedule.nodes.node
+        asked = dict.fromkeys(self._attention.due(now_sec))
+        for url in self._schedule.stirred:
+            self._attention.forget(url)
+            asked[url] = None
+        if everything:
+            for item in book.items():
+                item.free_bytes = None
+                item.refused.clear()
+            asked.update((url, None) for url in book.node_urls() if not node(url).active)
+        for url in asked:
+            for item in book.of_node(url):
+                item.refused.discard(url)
+        for item in news:
+            for able in item.nodes:
+                url = able.node_url
+                if url not in asked and not self._known_busy(able, now_sec):
+                    asked[url] = None
+        return asked
 
-    def _with_room(self, node_urls: Iterable[str], now_sec: float) -> list[Node]:
-        nodes = map(self._schedule.nodes.node, node_urls)
-        return [node for node in nodes if self._has_room(node, now_sec)]
-
-    def _give_once(self, room: list[Node], now_sec: float, commands: list[Command]) -> bool:
+    def _give_once(self, asked: Iterable[str], now_sec: float, commands: list[Command]) -> bool:
         """Give each of these nodes at most one range; False when nobody took any."""
+        able: list[tuple[float, str, Node, list[Active]]] = []
+        for url in asked:
+            node = self._schedule.nodes.node(url)
+            if node.active and not self._has_room(node, now_sec):
+                continue
+            items = [
+                item
+                for item in self._active.at_node(url)
+                if url not in item.refused and self._offers(item, node, now_sec)
+            ]
+            if items:
+                able.append((-node.loaded_score(), url, node, items))
         # The best node takes the first bytes: they are what an equal finish is measured from.
+        if len(able) > 1:
+            able.sort()
         given = False
-        for node in sorted(room, key=lambda n: (-n.loaded_score(), n.node_url)):
-            for active in self._active.at_node(node.node_url):
-                if self._give(node, active, now_sec, commands):
-                    given = True
+        for _, url, node, items in able:
+            too_early = self._too_early(node, now_sec) if node.active else None
+            for item in items:
+                if too_early is not None and urgency(item.chunk) > too_early:
+                    self._call_again(node, self._busy_sec(node, now_sec), now_sec)
                     break
+                if self._give(node, item, now_sec, commands):
+                    given = True
+                    self._moved[url] = None
+                    break
+                item.refused.add(url)
         return given
+
+    def _offers(self, item: Active, node: Node, now_sec: float) -> bool:
+        """Whether a chunk may have anything for a node; cheap to ask."""
+        chunk = item.chunk
+        free = self._free_bytes(item)
+        if chunk.is_urgent(now_sec):
+            if free or (chunk.jobs and node.accepts_ranges is False):
+                return True
+            return self._longest_sec(item, now_sec) >= theft.STEAL_GAIN_SEC + node.latency_sec
+        if not free or not chunk.jobs or chunk.coded:
+            return free > 0
+        # One node reads a part.
+        return any(job.node_url == node.node_url for job in chunk.jobs.values())
 
     def _make_way(self, group: str, now_sec: float, commands: list[Command]) -> None:
         """Shorten ranges of later chunks where bytes of the most urgent one came back and nobody is free for them."""
         first = self._active.first(group)
-        if first is None or not self._is_urgent(first.chunk, now_sec):
+        if first is None or not first.chunk.is_urgent(now_sec):
             return
         chunk = first.chunk
-        if self._free_bytes(chunk) < theft.MIN_STEAL_BYTES:
+        if self._free_bytes(first) < theft.MIN_STEAL_BYTES:
             return
-        nodes = self._schedule.nodes
-        able = [nodes.node(url) for url in {s.node_url for s in first.sources}]
-        if any(self._has_room(node, now_sec) for node in able):
-            return
-        for node in able:
+        later: list[tuple[Node, Job]] = []
+        for node in first.nodes:
             jobs = self._schedule.jobs_at(node.node_url)
-            if len(jobs) != 1 or jobs[0].chunk.deadline_sec <= chunk.deadline_sec:
-                continue
-            end = theft.way_out(jobs[0], node, now_sec)
+            if len(jobs) == 1 and jobs[0].chunk.deadline_sec > chunk.deadline_sec:
+                later.append((node, jobs[0]))
+        if not later or any(self._has_room(node, now_sec) for node in first.nodes):
+            return
+        for node, job in later:
+            end = theft.way_out(job, node, now_sec)
             if end is not None:
-                self._resize(jobs[0], end, commands)
-
-    def _is_urgent(self, chunk: Wanted, now_sec: float) -> bool:
-        low_water_sec = self._low_water_sec.get(chunk.session_id, 0.0)
-        return chunk.deadline_sec - now_sec < low_water_sec
+                self._resize(job, end, commands)
 
     def _give_by_score(
         self, active: list[tuple[Wanted, list[Source]]], now_sec: float, commands: list[Command]
     ) -> None:
         for chunk, sources in active:
-            while self._may_read(chunk):
+            while self._chooser.may_read(chunk):
                 choice = whole_part(chunk, sources, self._schedule.nodes)
                 if choice is None or not self._start(chunk, choice, now_sec, commands):
                     break
 
     def _busy_sec(self, node: Node, now_sec: float) -> float:
-        known_sec = self._busy.get(node.node_url)
-        if known_sec is None:
+        if not node.active:
+            return 0.0
+        busy_sec = self._busy.get(node.node_url)
+        if busy_sec is None:
             jobs = self._schedule.jobs_at(node.node_url)
-            known_sec = self._busy[node.node_url] = busy_sec(jobs, node, now_sec)
-        return known_sec
+            busy_sec = self._busy[node.node_url] = lanes.busy_sec(jobs, node, now_sec)
+        return busy_sec
 
-    def _busy_by_node(self, sources: list[Source], now_sec: float) -> dict[str, float]:
-        nodes = self._schedule.nodes
-        return {s.node_url: self._busy_sec(nodes.node(s.node_url), now_sec) for s in sources}
+    def _busy_by_node(self, item: Active, now_sec: float) -> dict[str, float]:
+        return {node.node_url: self._busy_sec(node, now_sec) for node in item.nodes}
 
     def _start(
         self, chunk: Wanted, choice: Choice, now_sec: float, commands: list[Command]
     ) -> bool:
-        self._busy.pop(choice.source.node_url, None)
-        self._free.pop(chunk.key, None)
-        return self._schedule.start(chunk, choice, now_sec, commands)
+        self._forget_figures(choice.source.node_url, chunk)
+        item = self._active.item(chunk)
+        if not self._schedule.start(chunk, choice, now_sec, commands):
+            if item is not None:
+                self._blocked[item.group] = None
+            return False
+        if item is not None and item.refused:
+            # With other shares for each, or a body to race with, others may think again.
+            self._moved.update(dict.fromkeys(item.refused))
+            item.refused.clear()
+        return True
 
     def _resize(self, job: Job, end: int, commands: list[Command]) -> None:
-        self._busy.pop(job.node_url, None)
-        self._cut_short.add(job.node_url)
-        self._free.pop(job.chunk.key, None)
+        self._forget_figures(job.node_url, job.chunk)
+        self._moved[job.node_url] = None
         self._schedule.resize(job, end, commands)
 
-    def _free_bytes(self, chunk: Wanted) -> int:
-        known = self._free.get(chunk.key)
-        if known is None:
-            known = self._free[chunk.key] = chunk.free_bytes
-        return known
+    def _forget_figures(self, node_url: str, chunk: Wanted) -> None:
+        self._busy.pop(node_url, None)
+        self._attention.forget(node_url)
+        item = self._active.item(chunk)
+        if item is not None:
+            item.free_bytes, item.longest_of = None, 0
+
+    def _free_bytes(self, item: Active) -> int:
+        if item.free_bytes is None:
+            item.free_bytes = item.chunk.free_bytes
+        return item.free_bytes
+
+    def _longest_sec(self, item: Active, now_sec: float) -> float:
+        """Return how long the slowest range of a chunk still takes."""
+        if item.longest_of != self._dealings:
+            node = self._schedule.nodes.node
+            jobs = item.chunk.jobs.values()
+            ends_sec = [timing.outlook(job, node(job.node_url), now_sec)[2] for job in jobs]
+            item.longest_sec, item.longest_of = max(ends_sec, default=0.0), self._dealings
+        return item.longest_sec
 
     def _has_room(self, node: Node, now_sec: float) -> bool:
         if node.active == 0:
             return True
-        if node.doubtful(now_sec):
-            return False
-        most = lanes(node)
         jobs = self._schedule.jobs_at(node.node_url)
-        if node.active >= most and (
-            not self._ends_soon(node, now_sec) or self._asked_ahead(node, jobs, most)
-        ):
+        if node.active > 1 and not lanes.may_send_more(node, jobs):
             return False
+        if self._known_busy(node, now_sec) or node.doubtful(now_sec):
+            return False
+        if not self._has_lane(node, now_sec):
+            if not node.measured:
+                return False
+            busy_sec = self._busy_sec(node, now_sec)
+            if busy_sec >= timing.ahead_sec(node):
+                self._call_again(node, busy_sec, now_sec)
+                return False
         return not any(timing.is_quiet(job, now_sec) for job in jobs)
 
-    def _asked_ahead(self, node: Node, jobs: Sequence[Job], most: int) -> bool:
-        """Whether nothing more can be asked for before what a node sends has ended."""
-        if not share_a_link(jobs):
-            return node.active > most
-        # It takes another connection: where those begin slowly, one in use brings it sooner.
-        if most > 1 and node.begins_slowly:
-            return True
-        return sum(not job.flowing for job in jobs) >= most
-
-    def _ends_soon(self, node: Node, now_sec: float) -> bool:
-        """Whether all that a node sends ends within a round trip."""
-        return node.measured and self._busy_sec(node, now_sec) < timing.ahead_sec(node)
-
-    def _may_begin(self, node: Node, active: Active, urgent: bool, now_sec: float) -> bool:
-        """Whether a node may begin a range of a chunk beside those it sends: more of the most urgent one, or the next."""
+    def _has_lane(self, node: Node, now_sec: float) -> bool:
+        """Whether a node may send more beside what it sends: urgent bytes, over a link that takes time to fill."""
+        if node.active >= lanes.lanes(node):
+            return False
         jobs = self._schedule.jobs_at(node.node_url)
-        if not jobs or self._ends_soon(node, now_sec):
-            return True
-        if not urgent:
-            return False
-        earlier = [job for job in jobs if job.chunk is not active.chunk]
-        if any(job.chunk.deadline_sec > active.chunk.deadline_sec for job in earlier):
-            return False
-        return busy_sec(earlier, node, now_sec) < timing.ahead_sec(node, same_chunk=False)
+        return all(job.lanes > 1 and job.chunk.is_urgent(now_sec) for job in jobs)
 
-    def _may_read(self, chunk: Wanted) -> bool:
-        """Whether a chunk may be begun: others of its group may still be read that are less urgent by now."""
-        if chunk.jobs:
-            return True
-        reading = self._schedule.reading(None if self._shared_limit else chunk.session_id)
-        return reading < self.max_active_chunks
+    def _known_busy(self, node: Node, now_sec: float) -> bool:
+        if not node.active or self._has_lane(node, now_sec):
+            return False
+        return self._attention.busy_at(node.node_url, now_sec + timing.ahead_sec(node))
 
-    def _give(self, node: Node, active: Active, now_sec: float, commands: list[Command]) -> bool:
-        schedule, chunk, sources = self._schedule, active.chunk, active.sources
-        if not self._may_read(chunk):
+    def _call_again(self, node: Node, busy_sec: float, now_sec: float) -> None:
+        """Ask a node again when its next request may leave: for other bytes of a chunk, or for those of another one."""
+        job = self._schedule.jobs_at(node.node_url)[0]
+        item = self._active.item(job.chunk)
+        same_chunk = busy_sec >= timing.ahead_sec(node) and (
+            item is not None and self._offers(item, node, now_sec)
+        )
+        wait_sec = busy_sec - timing.ahead_sec(node, same_chunk=same_chunk)
+        if wait_sec > 0:
+            self._attention.expect(node.node_url, now_sec + busy_sec, now_sec + wait_sec)
+
+    def _too_early(self, node: Node, now_sec: float) -> tuple[float, int] | None:
+        """Return how urgent a chunk must be so that its bytes do not come beside, or before, more urgent ones."""
+        found: tuple[float, int] | None = None
+        jobs = self._schedule.jobs_at(node.node_url)
+        by_chunk = {job.chunk: [j for j in jobs if j.chunk is job.chunk] for job in jobs}
+        for job in jobs:
+            if job.chunk.is_urgent(now_sec):
+                left_sec = lanes.busy_sec(by_chunk[job.chunk], node, now_sec)
+                if left_sec <= timing.ahead_sec(node, same_chunk=False):
+                    continue
+            elif job.flowing:
+                continue
+            # Two requests that leave together, on two connections, arrive in either order.
+            found = min(found or urgency(job.chunk), urgency(job.chunk))
+        return found
+
+    def _give(self, node: Node, item: Active, now_sec: float, commands: list[Command]) -> bool:
+        schedule, chunk, sources = self._schedule, item.chunk, item.sources
+        if not self._chooser.may_read(chunk):
+            self._blocked[item.group] = None
             return False
-        urgent = self._is_urgent(chunk, now_sec)
-        if not self._may_begin(node, active, urgent, now_sec):
-            return False
-        if urgent and any(
-            job.chunk.deadline_sec < chunk.deadline_sec
-            and timing.remaining_sec(job, node, now_sec) > timing.ahead_sec(node, same_chunk=False)
-            for job in schedule.jobs_at(node.node_url)
-        ):
-            return False
-        if self._free_bytes(chunk) or node.accepts_ranges is False:
-            starting = chunk is not active.first and active.first.deadline_sec <= now_sec
-            busy = self._busy_by_node(sources, now_sec)
+        urgent = chunk.is_urgent(now_sec)
+        if self._free_bytes(item) or node.accepts_ranges is False:
+            starting = chunk is not item.first and item.first.deadline_sec <= now_sec
+            busy_sec = self._busy_by_node(item, now_sec)
             if node.accepts_ranges is False and bodies.hopeless(
-                node, chunk, chunk.part_bytes, sources, schedule.nodes, busy, now_sec
+                node, chunk, chunk.part_bytes, sources, schedule.nodes, busy_sec, now_sec
             ):
                 return False
             choice = assignment.next_range(
@@ -275,10 +352,10 @@ class Dealer:
                 chunk,
                 sources,
                 schedule.nodes,
-                busy,
+                busy_sec,
                 now_sec,
                 urgent=urgent,
-                leading=chunk is active.first,
+                leading=chunk is item.first,
                 starting=starting,
             )
             if choice is not None:
@@ -289,59 +366,33 @@ class Dealer:
         if node.accepts_ranges is False:
             choice = bodies.race(node, chunk, sources, schedule.nodes, now_sec, wait_sec=wait_sec)
             return choice is not None and self._start(chunk, choice, now_sec, commands)
-        return self._steal(node, active, now_sec, commands)
+        least_sec = max(wait_sec, timing.first_byte_sec(node, cold=False)) + theft.STEAL_GAIN_SEC
+        if self._longest_sec(item, now_sec) < least_sec:
+            return False
+        return self._steal(node, item, now_sec, commands)
 
-    def _steal(self, node: Node, active: Active, now_sec: float, commands: list[Command]) -> bool:
+    def _steal(self, node: Node, item: Active, now_sec: float, commands: list[Command]) -> bool:
         """Take over part of a late range; where its node sends several side by side, of each of them."""
         holder_url: str | None = None
-        chunk, nodes = active.chunk, self._schedule.nodes
+        chunk, nodes = item.chunk, self._schedule.nodes
         for _ in range(MAX_LANES):
-            busy = self._busy_by_node(active.sources, now_sec)
             found = theft.best_theft(
-                node, chunk, active.sources, nodes, now_sec, busy_sec=busy, holder_url=holder_url
+                node,
+                chunk,
+                item.sources,
+                nodes,
+                now_sec,
+                busy_sec=self._busy_by_node(item, now_sec),
+                holder_url=holder_url,
             )
             if found is None:
                 break
-            beside = share_a_link(self._schedule.jobs_at(found.victim.node_url))
+            beside = lanes.share_a_link(self._schedule.jobs_at(found.victim.node_url))
             holder_url = found.victim.node_url
             self._resize(found.victim, found.cut, commands)
             if not self._start(chunk, found.choice, now_sec, commands):
                 return False
-            if not beside or (node.begins_slowly and node.active >= lanes(node) > 1):
+            waits = lanes.waits_for_lanes(node) and node.active >= lanes.lanes(node)
+            if waits or not beside:
                 break
         return holder_url is not None
-
-    def _retry_later(self, chunk: Wanted, now_sec: float, commands: list[Command]) -> None:
-        """All replicas failed: wait, tell the viewer, then try all of them again."""
-        chunk.rounds += 1
-        doubtful = bool(chunk.suspects)
-        nothing_held = not chunk.bytes_by_node()
-        chunk.begin_round()
-        if chunk.lease_id and (doubtful or nothing_held):
-            # Wrong bytes are among those held, or there are none: the worker's room is better used.
-            self._schedule.send(chunk, CloseChunk(lease_id=chunk.lease_id), commands)
-            self._schedule.release(chunk)
-            chunk.reset_parts()
-        # The playhead does not wait for a long pause to end.
-        longest_sec = max(RETRY_BASE_SEC, (chunk.deadline_sec - now_sec) / RETRIES_BEFORE_DUE)
-        length_sec = RETRY_BASE_SEC * 2.0 ** min(chunk.rounds - 1, 10)
-        length_sec = min(RETRY_MAX_SEC, length_sec, longest_sec)
-        length_sec *= 1 + RETRY_JITTER_RATIO * (2 * self._schedule.rng.random() - 1)
-        chunk.retry_at_sec = now_sec + length_sec
-        fault = chunk.last_fault
-        detail = chunk.last_detail
-        if not chunk.sources():
-            fault, detail = "missing", "no replica is known"
-        if fault not in ("missing", "integrity"):
-            fault = "unreachable"
-        commands.append(
-            TellBuffer(
-                ChunkTrouble(
-                    session_id=chunk.session_id,
-                    chunk_id=chunk.spec.chunk_id,
-                    fault=fault,  # type: ignore[arg-type]  # narrowed to the three words just above
-                    rounds=chunk.rounds,
-                    detail=detail,
-                )
-            )
-        )

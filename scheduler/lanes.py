@@ -1,10 +1,10 @@
-"""How many ranges a node should send at a time. Pure functions.
+"""How many ranges a node sends at a time, and when it will be through with those that share its link. Pure functions.
 
 No I/O, no clock, no randomness.
 
 A connection begins with a small window and doubles it each round trip. On a long round trip one connection leaves the
-link idle for several of them, where a few together fill it sooner. They carry bytes of the most urgent chunk only:
-later bytes on a second connection would take half of the link from it.
+link idle for several of them, where a few together fill it sooner. They carry the most urgent bytes only: later bytes
+on a second connection would take half of the link from those.
 """
 
 from __future__ import annotations
@@ -15,24 +15,21 @@ from collections.abc import Sequence
 
 from common.units import transfer_sec
 from scheduler.selection import Node
-from scheduler.timing import REPORT_SEC, is_quiet, is_young, quiet_ratio, remaining_sec, wait_sec
+from scheduler.timing import REPORT_SEC, is_quiet, outlook, quiet_ratio, wait_sec
 from scheduler.wanted import Job
 
-# A browser opens six connections to a host; each one more gains less and costs the store as much.
+# Each one more gains less, and costs the store as much; a browser opens six.
 MAX_LANES = int(os.environ.get("LANES", "4"))
 # Ten segments (RFC 6928).
 FIRST_WINDOW_BYTES = 10 * 1448
-# Below this many first windows on the way the ramp of one connection is over before another one is worth its request.
-WIDE = float(os.environ.get("WIDE", "4"))
-PER = float(os.environ.get("PER", "1"))
+# A link that holds fewer first windows is filled after two round trips: less than more requests cost.
+MIN_WINDOWS = float(os.environ.get("WIDE", "4"))
 
 
 def lanes(node: Node) -> int:
     """Return how many connections fill the link of a node from their first round trip on, one where that is short."""
     windows = node.rate_mbps * 1e6 / 8 * node.latency_sec / FIRST_WINDOW_BYTES
-    if windows < WIDE:
-        return 1
-    return max(1, min(MAX_LANES, math.ceil(windows / PER)))
+    return min(MAX_LANES, math.ceil(windows)) if windows >= MIN_WINDOWS else 1
 
 
 def share_a_link(jobs: Sequence[Job]) -> bool:
@@ -40,15 +37,28 @@ def share_a_link(jobs: Sequence[Job]) -> bool:
     return any(job.lanes > 1 for job in jobs)
 
 
+def may_send_more(node: Node, jobs: Sequence[Job]) -> bool:
+    """Whether a node that sends these ranges, more than one, may be asked for another one, now or soon."""
+    most = lanes(node)
+    if waits_for_lanes(node) or not share_a_link(jobs):
+        return node.active < most
+    return sum(not job.flowing for job in jobs) < most
+
+
+def waits_for_lanes(node: Node) -> bool:
+    """Whether it must be a connection in use that brings the next range: another one would bring it later."""
+    return node.ramp.begins_slowly and lanes(node) > 1
+
+
 def busy_sec(jobs: Sequence[Job], node: Node, now_sec: float) -> float:
-    """Return how long a node needs for all its ranges."""
+    """Return how long a node needs for all these ranges."""
     if not share_a_link(jobs):
-        return max([remaining_sec(job, node, now_sec) for job in jobs], default=0.0)
+        return max([outlook(job, node, now_sec)[2] for job in jobs], default=0.0)
     # Each one's own pace rises when another one ends.
     pace = pace_mbps(jobs, node, now_sec)
     flowing = [job for job in jobs if job.flowing]
-    ends_sec = transfer_sec(round(left_bytes(flowing, node, now_sec)), pace)
     coming = [job for job in jobs if not job.flowing]
+    ends_sec = transfer_sec(round(left_bytes(flowing, node, now_sec)), pace)
     if not coming:
         return ends_sec
     begins_sec = max(ends_sec, min(wait_sec(job, node, now_sec) for job in coming))
@@ -80,10 +90,7 @@ def _age_sec(job: Job, now_sec: float) -> float:
 
 
 def pace_mbps(jobs: Sequence[Job], node: Node, now_sec: float) -> float:
-    """Return the rate of ranges that share their node's link.
-
-    While connections begin, bytes come in bursts a round trip apart: one of two samples may hold none.
-    """
-    samples = node.paces_mbps or (node.rate_mbps,)
-    rate = max(samples) if is_young(node, now_sec) else sum(samples) / len(samples)
-    return rate * max(quiet_ratio(job, now_sec) for job in jobs)
+    """Return the rate of ranges that share their node's link, all together."""
+    rate = node.ramp.pace_mbps(now_sec, node.latency_sec) or node.rate_mbps
+    heard_sec = [job.progress_sec for job in jobs if job.flowing]
+    return rate * quiet_ratio(now_sec - max(heard_sec, default=now_sec))

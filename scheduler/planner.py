@@ -151,7 +151,7 @@ class Planner:
             self._close_session(session_id, commands)
             return
         self._demand_seen_sec[session_id] = now_sec
-        self._schedule.touched.add(session_id)
+        self._schedule.touched[session_id] = None
         self._dealer.learn(session_id, demand.low_water_mark_sec, demand.policy)
         self._schedule.accounts.session(session_id).closed = False
         named = {item.chunk.chunk_id for item in demand.wanted}

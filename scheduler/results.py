@@ -33,12 +33,12 @@ def on_progress(
     commands: list[Command],
 ) -> None:
     """Fold what running ranges have brought so far."""
-    measured: dict[str, Node] = {}
+    heard: dict[Node, None] = {}
     for progress in running:
         job = schedule.jobs.get(progress.job_id)
         if job is None or job.chunk.worker_id != worker_id:
             continue
-        schedule.touched.add(job.chunk.session_id)
+        schedule.stirred[job.node_url] = None
         node = schedule.nodes.node(job.node_url)
         if progress.range_honoured is not None and job.headed_sec is None:
             node.heard()
@@ -50,23 +50,34 @@ def on_progress(
             node.heard()
             job.received_bytes, job.progress_sec = progress.received_bytes, now_sec
         until = min(progress.received_until_bytes, job.end)
+        if job.whole_body:
+            # A report from before the answer's head still tells of the offset that was asked for.
+            until = min(until, progress.received_bytes)
         if until <= job.received_until:
             continue
         fresh = until - job.received_until
         job.chunk.parts[job.part].add(job.received_until, until, job.node_url)
+        known = (job.flowing, job.paced)
         job.received_until, job.progress_sec = until, now_sec
         node.heard()
         timing.measure(job, node, fresh, now_sec)
-        measured[job.node_url] = node
+        heard[node] = None
+        if known != (True, job.paced):
+            schedule.changed[job.chunk] = None
         if job.whole_body or len(job.chunk.jobs) > 1:
             _settle(schedule, job.chunk, now_sec, commands)
-    for node in measured.values():
+    for node in heard:
+        measured = node.measured
         timing.sample(node, now_sec)
+        if node.measured and not measured:
+            jobs = schedule.jobs_at(node.node_url)
+            schedule.changed.update((job.chunk, None) for job in jobs)
 
 
 def _on_head(schedule: Schedule, job: Job, honoured: bool, now_sec: float) -> None:
     """The answer begins; without `Range` it is the whole part, whatever was asked for, and the worker reads it all."""
     job.headed_sec = job.progress_sec = now_sec
+    schedule.changed[job.chunk] = None
     schedule.nodes.node(job.node_url).accepts_ranges = honoured
     if honoured or job.whole_body:
         return
@@ -104,7 +115,7 @@ def on_range(
         fresh, job.received_until = until - job.received_until, until
         timing.measure(job, node, fresh, now_sec)
         if not lanes.share_a_link(schedule.jobs_at(job.node_url)):
-            # Else the others' bytes, reported later, would be missing from the sample.
+            # Else bytes of the others, which are reported later, would be missing.
             timing.sample(node, now_sec)
     schedule.end_job(job)
     schedule.accounts.range_ended(chunk.session_id, done, node)
@@ -184,7 +195,7 @@ def _on_failure(
     if job.node_url not in chunk.excluded:
         # Two ranges may fail at one node; the chunk leaves it once.
         chunk.failed_at = job.node_url
-    chunk.excluded.add(job.node_url)
+    chunk.exclude(job.node_url, now_sec)
     chunk.last_fault = "missing" if outcome == "missing" else "unreachable"
     chunk.last_detail = f"{short_node(job.node_url)}: {detail}"
     # From here on its silence is the breaker's matter.
@@ -210,7 +221,7 @@ def _give_back(schedule: Schedule, node_url: str, now_sec: float, commands: list
         if job.cancelled or job.node_url != node_url:
             continue
         if now_sec - job.progress_sec > SILENCE_FLOOR_SEC / 2:
-            job.chunk.excluded.add(node_url)
+            job.chunk.exclude(node_url, now_sec)
             schedule.cancel(job, commands)
 
 
@@ -224,7 +235,7 @@ def on_chunk(
         schedule.accounts.delivered(dropped.session_id, dropped.spec.size_bytes)
     if chunk is None or chunk.worker_id != done.worker_id:
         return
-    schedule.touched.add(chunk.session_id)
+    schedule.touched[chunk.session_id] = schedule.changed[chunk] = None
     if done.verdict == "delivered":
         if chunk.accused:
             # It failed before the suspect's bytes were replaced and matches now.

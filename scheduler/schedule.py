@@ -38,8 +38,12 @@ class Schedule:
         self._jobs_at: dict[str, list[Job]] = {}
         # How many chunks of each session are being read.
         self._reading: Counter[str] = Counter()
-        # Sessions whose chunks or ranges changed since the last planning.
-        self.touched: set[str] = set()
+        # What changed since the last planning: sessions whose chunks are others, or wait for other times;
+        self.touched: dict[str, None] = {}
+        # chunks of which bytes came back, or ranges can be compared by now;
+        self.changed: dict[Wanted, None] = {}
+        # nodes with other ranges, or news of them.
+        self.stirred: dict[str, None] = {}
         # Leases and ranges of chunks that were dropped, until their workers have had the last word.
         self.afterwards: dict[str, Wanted] = {}
         self._ids = itertools.count(1)
@@ -54,7 +58,7 @@ class Schedule:
         """Take a chunk in."""
         self.chunks[chunk.key] = chunk
         self._of_session.setdefault(chunk.session_id, {})[chunk.spec.chunk_id] = chunk
-        self.touched.add(chunk.session_id)
+        self.touched[chunk.session_id] = None
 
     def by_lease(self, lease_id: str) -> Wanted | None:
         """Return the chunk behind a lease."""
@@ -74,7 +78,7 @@ class Schedule:
         if not chunk.lease_id:
             # Where connections begin slowly, those in use are worth more than an idle worker.
             homes = {c.worker_id for c in self.of_session(chunk.session_id)} - {""}
-            worker = self.workers.freest(homes if node.begins_slowly else frozenset())
+            worker = self.workers.freest(homes if node.ramp.begins_slowly else frozenset())
             if worker is None:
                 return False
             chunk.attempt += 1
@@ -142,11 +146,13 @@ class Schedule:
     def resize(self, job: Job, end: int, commands: list[Command]) -> None:
         """Move the end of a running range; its claim ends there at once."""
         job.end = end
+        self.changed[job.chunk] = self.stirred[job.node_url] = None
         self.send(job.chunk, ResizeRange(job_id=job.job_id, end_bytes=end), commands)
 
     def cancel(self, job: Job, commands: list[Command]) -> None:
         """End a running range; its claim ends at once, its node is free when the worker has ended it."""
         job.cancelled, job.end = True, job.received_until
+        self.changed[job.chunk] = None
         self.send(job.chunk, CancelRange(job_id=job.job_id), commands)
 
     def send(
@@ -187,7 +193,7 @@ class Schedule:
             del self.afterwards[next(iter(self.afterwards))]
 
     def release(self, chunk: Wanted) -> None:
-        self.touched.add(chunk.session_id)
+        self.touched[chunk.session_id] = None
         for job in list(chunk.jobs.values()):
             self.end_job(job)
         self.workers.release(chunk.worker_id, chunk.lease_id)
@@ -210,9 +216,8 @@ class Schedule:
         if not at_node:
             del self._jobs_at[job.node_url]
         if not any(other.flowing for other in at_node):
-            node.flow_since_sec = node.flow_begun_sec = node.flow_heard_sec = None
-            node.first_pace_mbps, node.paces_mbps = None, ()
-        self.touched.add(chunk.session_id)
+            node.forget_flow()
+        self.changed[chunk] = self.stirred[job.node_url] = None
 
     def break_lease(self, chunk: Wanted, now_sec: float, commands: list[Command], why: str) -> None:
         """Take a chunk away from its home; its bytes went with it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from common.estimators import Goodput, RoundTrip, node_score
 from common.messages import BreakerState, NodeScore, RangeOutcome
 from common.units import transfer_sec
+from scheduler.ramp import Ramp
 
 # A node of which no byte was seen yet: ranked by latency, and given work.
 ASSUMED_RATE_MBPS = 10.0
@@ -90,7 +91,7 @@ class Breaker:
         return was == "closed"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
     """One node as the scheduler sees it."""
 
@@ -106,13 +107,9 @@ class Node:
     # Since when at least one of its ranges flows, and what came since the last sample of its rate.
     flow_since_sec: float | None = None
     flow_bytes: int = 0
-    # The last two samples as they came, while its ranges flow.
-    paces_mbps: tuple[float, ...] = ()
-    # When it began to flow, how fast it was at first, and whether it ever was much faster soon after.
-    flow_begun_sec: float | None = None
-    flow_heard_sec: float | None = None
-    first_pace_mbps: float | None = None
-    begins_slowly: bool = False
+    ramp: Ramp = field(default_factory=Ramp)
+    # Whether its rate is a first figure, from few bytes.
+    provisional: bool = False
     # After how long it cut off a body that it would have to send again from the beginning.
     cut_after_sec: float | None = None
     # How long it has brought nothing, over ranges that others took over meanwhile; up to when that is counted.
@@ -129,7 +126,9 @@ class Node:
     @property
     def blameless(self) -> bool:
         """Whether nothing at all speaks against it: neither wrong bytes nor its breaker nor its pings."""
-        return not self.offences and self.breaker.open_until_sec is None and not self.unanswering
+        if self.offences or self.breaker.open_until_sec is not None:
+            return False
+        return self.last_data_sec is not None or not self.unanswering
 
     @property
     def rate_mbps(self) -> float:
@@ -164,8 +163,10 @@ class Node:
 
     def doubtful(self, now_sec: float) -> bool:
         """Whether a small range must come first: it failed lately, or owes an answer for long."""
-        owes = self.silent_sec > DOUBT_RATIO * self.silence_sec()
-        return owes or self.breaker.state(now_sec) != "closed"
+        if self.breaker.state(now_sec) != "closed":
+            return True
+        # Asked for every node at every decision: few owe anything.
+        return self.silent_sec > 0 and self.silent_sec > DOUBT_RATIO * self.silence_sec()
 
     def on_probation(self, now_sec: float) -> bool:
         """Whether a small range should come first where there is time: its rate is old, if nothing worse."""
@@ -224,9 +225,27 @@ class Node:
         return self.last_data_sec is not None and now_sec - self.last_data_sec > STALE_AFTER_SEC
 
     def note_progress(self, sample_mbps: float, now_sec: float) -> None:
-        """Fold the rate of a running range into the node's."""
+        """Fold the rate of its running ranges in."""
+        self.last_data_sec = now_sec
+        if self.provisional:
+            self.rate, self.provisional = Goodput(), False
+        self.ramp.sampled(sample_mbps, now_sec, self.latency_sec)
+        if self.ramp.begins_slowly and self.ramp.is_young(now_sec, self.latency_sec):
+            # Until its windows are open it says nothing against the link.
+            self.rate.raise_to(sample_mbps)
+        else:
+            self.rate.add(sample_mbps)
+
+    def forget_flow(self) -> None:
+        """Note that nothing flows any more."""
+        self.flow_since_sec = None
+        self.ramp.ended()
+
+    def note_first(self, sample_mbps: float, now_sec: float) -> None:
+        """Take a first figure for the rate, to be replaced by the next."""
         self.last_data_sec = now_sec
         self.rate.add(sample_mbps)
+        self.provisional = True
 
 
 class _Nodes(dict[str, Node]):

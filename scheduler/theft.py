@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scheduler import lanes
+from scheduler import lanes, timing
 from scheduler.assignment import Choice, equal_finish_sec
-from scheduler.bytemap import Span
+from scheduler.bytemap import Span, subtract
 from scheduler.selection import Node, NodeBook
 from scheduler.timing import (
     AHEAD_SEC,
+    Outlook,
     ahead_sec,
     first_byte_sec,
     is_overdue,
-    pace_mbps,
-    position,
-    remaining_sec,
-    wait_sec as timing_wait,
+    outlook,
 )
 from scheduler.wanted import Job, Source, Wanted
 
@@ -58,62 +56,41 @@ def best_theft(
         return None
     if thief.breaker.state(now_sec) != "closed":
         return None
-    # Once a holder's lanes are divided, then evenly.
+    # What several ranges of a holder still owe is divided down to the last bytes, once it is divided.
     least_gain_sec = STEAL_GAIN_SEC if holder_url is None else 0.0
     own = {s.part: s for s in sources if s.node_url == thief.node_url}
+    by_node = _by_node(chunk)
     wait_sec = busy_sec.get(thief.node_url, 0.0)
     # Ranges that end so soon leave nothing to gain; on fast links that is all of them, and to know it is cheap.
     soon_sec = max(wait_sec, first_byte_sec(thief, cold=False)) + least_gain_sec
     even_sec: float | None = None
     best: tuple[float, Theft] | None = None
-    by_node = _by_node(chunk)
     for victim in chunk.jobs.values():
         if victim.node_url == thief.node_url or victim.cancelled:
             continue
-        if holder_url is not None and victim.node_url != holder_url:
+        if holder_url not in (None, victim.node_url):
             continue
         holder = nodes.node(victim.node_url)
-        flow = _flow(victim, by_node[victim.node_url], holder, now_sec)
         begun = victim.flowing or is_overdue(victim, holder, now_sec)
         # A body without `Range` only ends sooner: nothing has to be asked for again.
         if not begun and not (victim.whole_body and holder.measured):
             continue
         source = _stand_in(victim, chunk, own)
-        if source is None or flow.end_sec < soon_sec:
+        owed = _owed(victim, chunk)
+        if source is None or owed is None:
+            continue
+        beside = by_node[victim.node_url]
+        seen = _outlook(victim, beside, holder, now_sec)
+        if seen[2] < soon_sec:
             continue
         if even_sec is None:
             even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
-        found = _cut(thief, victim, flow, source, wait_sec, even_sec, least_gain_sec)
-        if found is not None and (best is None or found[0] > best[0]):
-            best = found
+        cut = _cut(thief, victim, seen, owed, wait_sec, even_sec)
+        if cut is not None and cut[0] >= least_gain_sec and (best is None or cut[0] > best[0]):
+            side_by_side = len(beside) if lanes.share_a_link(beside) else 1
+            choice = Choice(source, cut[1], owed[1], max(side_by_side, lanes.lanes(thief)))
+            best = (cut[0], Theft(victim, cut[1], choice))
     return best[1] if best is not None else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Flow:
-    """Where a range is, when its bytes come (seconds from now), and how many a second."""
-
-    at: float
-    begin_sec: float
-    end_sec: float
-    bytes_per_sec: float
-    # How many ranges share its node's link.
-    lanes: int
-
-
-def _flow(job: Job, beside: list[Job], holder: Node, now_sec: float) -> _Flow:
-    if not lanes.share_a_link(beside):
-        at = position(job, holder, now_sec)
-        per_sec = pace_mbps(job, holder, now_sec) * 1e6 / 8
-        end_sec = remaining_sec(job, holder, now_sec)
-    else:
-        # What this range loses the others of its node gain: it counts as the last one of them.
-        at = lanes.place(job, beside, holder, now_sec)
-        per_sec = lanes.pace_mbps(beside, holder, now_sec) * 1e6 / 8
-        end_sec = lanes.busy_sec(beside, holder, now_sec)
-    # Nothing once its bytes flow, if it has the link to itself.
-    begin_sec = max(0.0, end_sec - (job.end - at) / per_sec)
-    return _Flow(at, begin_sec, end_sec, per_sec, len(beside) if lanes.share_a_link(beside) else 1)
 
 
 def _by_node(chunk: Wanted) -> dict[str, list[Job]]:
@@ -122,6 +99,16 @@ def _by_node(chunk: Wanted) -> dict[str, list[Job]]:
         if not job.cancelled:
             found.setdefault(job.node_url, []).append(job)
     return found
+
+
+def _outlook(job: Job, beside: list[Job], holder: Node, now_sec: float) -> Outlook:
+    """Return where a range is, how fast its bytes come once they do, and when its node is through with them."""
+    if not lanes.share_a_link(beside):
+        return outlook(job, holder, now_sec)
+    # What it loses the others of its node gain: it counts as the last one of them.
+    at = lanes.place(job, beside, holder, now_sec)
+    pace_mbps = lanes.pace_mbps(beside, holder, now_sec)
+    return at, pace_mbps, lanes.busy_sec(beside, holder, now_sec)
 
 
 def _stand_in(victim: Job, chunk: Wanted, own: dict[int, Source]) -> Source | None:
@@ -154,22 +141,27 @@ def _even_finish_sec(
         if lanes.share_a_link(beside):
             holder = nodes.node(url)
             own_left = lanes.left_bytes(beside, holder, now_sec)
+            first_sec = min(timing.wait_sec(job, holder, now_sec) for job in beside)
+            helper = (first_sec, lanes.pace_mbps(beside, holder, now_sec))
             left += own_left
-            wait_sec = min(timing_wait(job, holder, now_sec) for job in beside)
-            helper = (wait_sec, lanes.pace_mbps(beside, holder, now_sec))
             helpers.append(helper)
-            if holder.begins_slowly:
+            if holder.ramp.begins_slowly:
+                # It does nothing else for a round trip.
                 bound.append((lanes.busy_sec(beside, holder, now_sec), own_left, helper))
             running = [job for job in running if job.node_url != url]
     for job in running:
         holder = nodes.node(job.node_url)
-        own_left = max(0.0, job.end - position(job, holder, now_sec))
+        at, rate_mbps, end_sec = outlook(job, holder, now_sec)
+        own_left = max(0.0, job.end - at)
         wait_sec = 0.0 if job.flowing else first_byte_sec(holder, cold=False)
-        helper = (wait_sec, pace_mbps(job, holder, now_sec))
+        if is_overdue(job, holder, now_sec) and not job.flowing:
+            # One that does not answer is not counted on.
+            wait_sec = max(wait_sec, end_sec - own_left * 8e-6 / rate_mbps)
+        helper = (wait_sec, rate_mbps)
         left += own_left
         helpers.append(helper)
         if holder.active > 1 or holder.accepts_ranges is False:
-            bound.append((remaining_sec(job, holder, now_sec), own_left, helper))
+            bound.append((end_sec, own_left, helper))
     for url in {source.node_url for source in sources} - by_node.keys():
         node = nodes.node(url)
         if node.measured and node.accepts_ranges is not False:
@@ -183,39 +175,54 @@ def _even_finish_sec(
     return equal_finish_sec(left, helpers)
 
 
+def _owed(victim: Job, chunk: Wanted) -> Span | None:
+    """Return the last bytes that the victim alone is to bring: a whole body runs over what others bring, too."""
+    if not victim.whole_body:
+        return (victim.received_until, victim.end)
+    missing = chunk.parts[victim.part].missing_within(victim.received_until, victim.end)
+    claims = [
+        (job.received_until, job.end)
+        for job in chunk.jobs.values()
+        if job is not victim and job.part == victim.part
+    ]
+    return next(reversed(subtract(missing, claims)), None)
+
+
 def _cut(
     thief: Node,
     victim: Job,
-    flow: _Flow,
-    source: Source,
+    seen: Outlook,
+    owed: Span,
     wait_sec: float,
     even_sec: float,
-    least_gain_sec: float,
-) -> tuple[float, Theft] | None:
-    at, slow, begin_sec = flow.at, flow.bytes_per_sec, flow.begin_sec
+) -> tuple[float, int] | None:
+    """Return how much sooner the chunk is complete, and where the victim ends then; None for too few bytes."""
+    begin, end = owed
+    at, slow_mbps, left_sec = seen
+    slow = slow_mbps * 1e6 / 8
     fast = thief.rate_mbps * 1e6 / 8
     # Its request travels while its running range ends.
     delay_sec = max(wait_sec, first_byte_sec(thief, cold=False))
+    # How long until the victim's bytes come at all: nothing once they flow.
+    begin_sec = max(0.0, left_sec - (victim.end - at) / slow)
     # begin + (cut - at) / slow = delay + (end - cut) / fast
-    cut = (at / slow - begin_sec + delay_sec + victim.end / fast) / (1 / slow + 1 / fast)
+    cut = (at / slow - begin_sec + delay_sec + end / fast) / (1 / slow + 1 / fast)
     # Others come to help, too: no more than leaves all of them an even share.
-    cut = max(cut, at, victim.end - max(0.0, even_sec - delay_sec) * fast)
+    cut = max(cut, at, begin, end - max(0.0, even_sec - delay_sec) * fast)
     kept_sec = begin_sec + (cut - at) / slow if cut > at else 0.0
-    gain_sec = flow.end_sec - max(kept_sec, delay_sec + (victim.end - cut) / fast)
+    gain_sec = begin_sec + (end - at) / slow - max(kept_sec, delay_sec + (end - cut) / fast)
     cut_at = max(victim.received_until, round(cut))
-    if gain_sec < least_gain_sec or victim.end - cut_at < MIN_STEAL_BYTES:
-        return None
-    choice = Choice(source, cut_at, victim.end, max(flow.lanes, lanes.lanes(thief)))
-    return gain_sec, Theft(victim, cut_at, choice)
+    return (gain_sec, cut_at) if end - cut_at >= MIN_STEAL_BYTES else None
 
 
 def way_out(job: Job, node: Node, now_sec: float) -> int | None:
     """Return where a less urgent range should end so that its node's next request can leave now, None to let it be."""
     if not job.paced or job.cancelled or job.whole_body:
         return None
-    if remaining_sec(job, node, now_sec) < ahead_sec(node) + WAY_GAIN_SEC:
+    at, rate_mbps, left_sec = outlook(job, node, now_sec)
+    if left_sec < ahead_sec(node) + WAY_GAIN_SEC:
         return None
     # A little less than what lets the node be asked again.
     kept_sec = ahead_sec(node) - AHEAD_SEC / 2
-    end = round(position(job, node, now_sec) + pace_mbps(job, node, now_sec) * 1e6 / 8 * kept_sec)
+    end = round(at + rate_mbps * 1e6 / 8 * kept_sec)
     return end if job.received_until < end < job.end else None

@@ -1,6 +1,6 @@
 """How long ranges take: where one probably is, how fast it goes, when it will be over. Pure functions.
 
-No I/O, no clock, no randomness. Reports of running ranges are up to 100 ms old; between them their bytes are
+No I/O, no clock, no randomness. Reports of running ranges are up to 50 ms old; between them their bytes are
 extrapolated.
 """
 
@@ -14,87 +14,95 @@ from scheduler.wanted import Job
 COMMAND_SEC = 0.005
 # The next request leaves when less than a round trip and this is left of the running one.
 AHEAD_SEC = 0.02
-# Running ranges are reported every 100 ms; half as much again is no silence.
+# Running ranges are reported every 50 ms; three times that is no silence.
 REPORT_SEC = 0.15
 # The longer nothing comes, the less likely it is a pause: after 0.5 s the pace counts as a fortieth.
 QUIET_POWER = 3
 QUIET_SEC = 0.2
 # A rate needs this much to be more than the burst at the start of a transfer.
-RATE_WINDOW_SEC = 0.09
+RATE_WINDOW_SEC = 0.06
+# The first figure of a node may come sooner: it only lasts until the next.
+FIRST_WINDOW_SEC = 0.045
 # On a slow link even that is a handful of packets; then longer is waited for.
 LONG_RATE_WINDOW_SEC = 0.4
 # A range's own pace is guessed from less: a wrong guess is corrected by the next report.
 MIN_PACE_SEC = 0.02
 # Until it says enough the pace counts as up to so many times as high, where the node was faster before.
 FIRST_PACE_RATIO = 3.0
-# In its first round trips a flow may be slower than its link.
-RAMP_ROUND_TRIPS = 6.0
-# One that is so many times as fast then as at first began slowly.
-RAMP_RATIO = 1.25
 # A range without its first byte is left alone until it is this much later than expected.
 OVERDUE_RATIO = 1.5
 OVERDUE_SEC = 0.02
 
 
+# Where a running range probably is, how fast it goes in Mbit/s, and how many seconds it still needs.
+Outlook = tuple[float, float, float]
+
+
+def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
+    """Return what can be said of a running range between two reports of it.
+
+    Its rate is its own once it has one, else its node's. Without news for longer than reports take, it falls with the
+    time that has passed.
+    """
+    own_mbps = job.rate_mbps
+    if own_mbps is None:
+        rate_mbps = node.rate_mbps / job.lanes
+    elif job.paced or not node.measured:
+        rate_mbps = own_mbps
+    else:
+        # Its first bytes may have shared the link with the end of the range before.
+        rate_mbps = min(node.rate_mbps / job.lanes, FIRST_PACE_RATIO * own_mbps)
+    at: float = job.received_until
+    flowing = at > job.start or job.headed_sec is not None
+    if flowing:
+        quiet_sec = now_sec - job.progress_sec
+        if quiet_sec <= QUIET_SEC and (own_mbps is not None or node.measured):
+            at = min(job.end, at + rate_mbps * 1e6 / 8 * min(quiet_sec, REPORT_SEC))
+        if quiet_sec > REPORT_SEC:
+            rate_mbps *= quiet_ratio(quiet_sec)
+    left = job.end - at
+    if job.whole_body:
+        # What comes before the first byte of use.
+        left += max(0, job.start - job.received_bytes)
+    left_sec = transfer_sec(round(left), rate_mbps) if left > 0 else 0.0
+    if not flowing:
+        left_sec += wait_sec(job, node, now_sec)
+    return at, rate_mbps, left_sec
+
+
+def wait_sec(job: Job, node: Node, now_sec: float) -> float:
+    """Return how long the first byte of a range takes still."""
+    if job.flowing:
+        return 0.0
+    if is_overdue(job, node, now_sec):
+        # It may come over a new connection, after two round trips; the later after that, the longer it may take.
+        return abs(job.begun_sec + first_byte_sec(node, cold=True) - now_sec)
+    return max(0.0, job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec)
+
+
+def quiet_ratio(quiet_sec: float) -> float:
+    """Return what a pace counts for after so long without news."""
+    return 1.0 if quiet_sec <= REPORT_SEC else (REPORT_SEC / quiet_sec) ** QUIET_POWER
+
+
 def position(job: Job, node: Node, now_sec: float) -> float:
-    """Return where a running range probably is: reports are up to 100 ms old."""
-    known = job.rate_mbps is not None or (job.flowing and node.measured)
-    if not known or is_quiet(job, now_sec):
-        return job.received_until
-    age_sec = min(now_sec - job.progress_sec, REPORT_SEC)
-    return min(job.end, job.received_until + _recent_mbps(job, node) * 1e6 / 8 * age_sec)
+    """Return where a running range probably is: reports are up to 50 ms old."""
+    return outlook(job, node, now_sec)[0]
 
 
 def pace_mbps(job: Job, node: Node, now_sec: float) -> float:
-    """Return the rate of a running range: its own once it has one, else its node's.
-
-    Without news for longer than reports take, it falls with the time that has passed.
-    """
-    rate = _recent_mbps(job, node)
-    return rate * quiet_ratio(job, now_sec)
+    """Return the rate of a running range."""
+    return outlook(job, node, now_sec)[1]
 
 
-def quiet_ratio(job: Job, now_sec: float) -> float:
-    """Return what is left of a pace after a time without news."""
-    quiet_sec = now_sec - job.progress_sec
-    if job.flowing and quiet_sec > REPORT_SEC:
-        return (REPORT_SEC / quiet_sec) ** QUIET_POWER
-    return 1.0
-
-
-def _recent_mbps(job: Job, node: Node) -> float:
-    if job.rate_mbps is None:
-        return node.rate_mbps / job.lanes
-    if job.paced or not node.measured:
-        return job.rate_mbps
-    # Its first bytes may have shared the link with the end of the range before.
-    return min(node.rate_mbps / job.lanes, FIRST_PACE_RATIO * job.rate_mbps)
+def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
+    """Return how long a running range still needs."""
+    return outlook(job, node, now_sec)[2]
 
 
 def is_quiet(job: Job, now_sec: float) -> bool:
     """Whether a range that was flowing brings nothing: its node gets no more work until it does."""
     return job.flowing and now_sec - job.progress_sec > QUIET_SEC
-
-
-def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
-    """Return how long a running range still needs."""
-    left = job.end - position(job, node, now_sec)
-    if job.whole_body:
-        # What comes before the first byte of use.
-        left += max(0, job.start - job.received_bytes)
-    left_sec = transfer_sec(max(0, round(left)), pace_mbps(job, node, now_sec))
-    return wait_sec(job, node, now_sec) + left_sec
-
-
-def wait_sec(job: Job, node: Node, now_sec: float) -> float:
-    """Return how long a range's first byte takes still."""
-    if job.flowing:
-        return 0.0
-    first_sec = job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec
-    if is_overdue(job, node, now_sec):
-        # It may come over a new connection, after two round trips; the later after that, the longer it may yet take.
-        first_sec = abs(job.begun_sec + first_byte_sec(node, cold=True) - now_sec)
-    return max(0.0, first_sec)
 
 
 def first_byte_sec(node: Node, *, cold: bool) -> float:
@@ -111,7 +119,7 @@ def ahead_sec(node: Node, *, same_chunk: bool = True) -> float:
 
 
 def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
-    """Fold fresh bytes of a running range into its pace, and keep them for the rate of its node (`sample`)."""
+    """Fold fresh bytes of a running range into its pace, and keep them for a sample of its node's rate."""
     if job.measured_sec is None:
         # What came before the first bytes was the round trip.
         expected_sec = job.begun_sec + first_byte_sec(node, cold=job.cold)
@@ -119,11 +127,7 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
         job.measured_until = job.start
     if node.flow_since_sec is None:
         node.flow_since_sec, node.flow_bytes = job.measured_sec, 0
-        node.flow_begun_sec = job.measured_sec
-    heard_sec, node.flow_heard_sec = node.flow_heard_sec, now_sec
-    if heard_sec is not None and now_sec - heard_sec > REPORT_SEC and is_young(node, now_sec):
-        # Nothing came for a while though ranges flow: its window was used up.
-        node.begins_slowly = True
+    node.ramp.heard(node.flow_since_sec, now_sec, node.latency_sec)
     span_sec = now_sec - job.measured_sec
     size = job.received_until - job.measured_until
     if span_sec >= MIN_PACE_SEC and (job.rate_mbps is None or _says_enough(size, span_sec)):
@@ -135,34 +139,22 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
 
 
 def sample(node: Node, now_sec: float) -> None:
-    """Fold what came from a node into its rate once it says enough; all that is known by now was measured.
+    """Fold what a node has brought into its rate once it says enough, when all that is known by now was measured.
 
-    The node's rate is its goodput over the time any of its ranges flowed, all ranges together.
+    Its rate is its goodput over the time any of its ranges flowed, all ranges together.
     """
-    if node.flow_since_sec is None or node.flow_begun_sec is None:
+    if node.flow_since_sec is None:
         return
     span_sec = now_sec - node.flow_since_sec
-    if not _says_enough(node.flow_bytes, span_sec):
-        return
-    pace = megabits_per_sec(node.flow_bytes, span_sec)
-    node.paces_mbps = (*node.paces_mbps[-1:], pace)
-    node.flow_since_sec, node.flow_bytes = now_sec, 0
-    node.last_data_sec = now_sec
-    young = is_young(node, now_sec)
-    if node.first_pace_mbps is None:
-        node.first_pace_mbps = pace
-    elif young and pace > RAMP_RATIO * node.first_pace_mbps:
-        node.begins_slowly = True
-    if young and node.begins_slowly:
-        node.rate.raise_to(pace)
-    else:
-        node.rate.add(pace)
+    if _says_enough(node.flow_bytes, span_sec):
+        node.note_progress(megabits_per_sec(node.flow_bytes, span_sec), now_sec)
+        node.flow_since_sec, node.flow_bytes = now_sec, 0
+    elif not node.measured and _may_be_first(node.flow_bytes, span_sec):
+        node.note_first(megabits_per_sec(node.flow_bytes, span_sec), now_sec)
 
 
-def is_young(node: Node, now_sec: float) -> bool:
-    """Whether a node's flow is in its first round trips, and may be slower than its link."""
-    begun_sec = node.flow_begun_sec
-    return begun_sec is None or now_sec - begun_sec < RAMP_ROUND_TRIPS * node.latency_sec
+def _may_be_first(size_bytes: int, span_sec: float) -> bool:
+    return span_sec >= FIRST_WINDOW_SEC and size_bytes >= MIN_RATE_SAMPLE_BYTES
 
 
 def _says_enough(size_bytes: int, span_sec: float) -> bool:

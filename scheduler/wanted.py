@@ -14,6 +14,8 @@ from scheduler.coverage import gaps, missing_bytes, shallowest, short_spans, uni
 
 WHOLE = -1
 DATA_FRAGMENTS = 3
+# A node that failed is asked again for a chunk that others bring meanwhile, at the cost of a round trip.
+SECOND_CHANCE_SEC = 0.5
 
 
 @dataclass(slots=True, eq=False)
@@ -71,12 +73,15 @@ class Wanted:
     deadline_sec: float
     seen_sec: float
     deliver_to: str
+    # Due sooner than this it is urgent.
+    low_water_sec: float = 0.0
     parts: dict[int, ByteMap] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     lease_id: str = ""
     worker_id: str = ""
     attempt: int = 0
     excluded: set[str] = field(default_factory=set)
+    excluded_sec: float = 0.0
     banned: set[str] = field(default_factory=set)
     suspects: list[str] = field(default_factory=list)
     # The suspect that is proven wrong should the chunk be right without its bytes.
@@ -109,9 +114,13 @@ class Wanted:
     def key(self) -> tuple[str, str]:
         return (self.session_id, self.spec.chunk_id)
 
+    def is_urgent(self, now_sec: float) -> bool:
+        """Whether it is due so soon that all nodes should bring it."""
+        return self.deadline_sec - now_sec < self.low_water_sec
+
     def is_of(self, spec: ChunkSpec) -> bool:
         """Whether bytes held for this chunk are bytes of `spec` too; replicas may differ."""
-        return _identity(self.spec) == _identity(spec)
+        return spec is self.spec or _identity(self.spec) == _identity(spec)
 
     @property
     def coded(self) -> bool:
@@ -155,6 +164,17 @@ class Wanted:
         covers = self.covers()
         lacking = short_spans(covers.values(), self.parts[part].size, self.needed_parts)
         return subtract(lacking, covers[part])
+
+    def exclude(self, node_url: str, now_sec: float) -> None:
+        """Ask a node no more in this round."""
+        self.excluded.add(node_url)
+        self.excluded_sec = now_sec
+
+    def give_second_chance(self, now_sec: float) -> None:
+        """Ask all nodes again while others bring the chunk: it may have come back to them meanwhile."""
+        late_enough = now_sec - self.excluded_sec > SECOND_CHANCE_SEC
+        if self.excluded and late_enough and any(job.flowing for job in self.jobs.values()):
+            self.excluded.clear()
 
     def next_spans(self, part: int) -> list[Span]:
         """Return the free bytes of `part`, those first that are needed most.

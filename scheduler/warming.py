@@ -8,16 +8,16 @@ may become the home of a chunk that any node can bring. A worker is told when it
 
 from __future__ import annotations
 
+import heapq
+
 from common.messages import Demand, NodeScores, WarmNodes, WorkerHeartbeat
 from scheduler.commands import Command, SendJob
 from scheduler.dealing import Dealer
-from scheduler.lanes import lanes
 from scheduler.schedule import Schedule
 from scheduler.selection import Node
 
 MAX_NODES = 64
-# One for the range that runs and one for the next, which is asked for before that one ends; more where some node is
-# given more ranges at a time.
+# One for the range that runs and one for the next, which is asked for before that one ends.
 CONNECTIONS_PER_NODE = 2
 # Scores move all the time; a second is soon enough for a connection that may be needed some day.
 CHOOSE_AGAIN_SEC = 1.0
@@ -29,10 +29,12 @@ class Warming:
     """What the workers were told, and what they should be told now."""
 
     def __init__(self) -> None:
-        self._chosen: frozenset[str] = frozenset()
+        # The best first; those of chunks in work before the others.
+        self._chosen: list[str] = []
+        self._demanded: set[str] = set()
+        self._set: frozenset[str] = frozenset()
         self._chosen_sec: float | None = None
-        self._count = CONNECTIONS_PER_NODE
-        self._told: dict[str, tuple[frozenset[str], int]] = {}
+        self._told: dict[str, frozenset[str]] = {}
         self._sessions: set[str] = set()
 
     def update(
@@ -43,53 +45,81 @@ class Warming:
         now_sec: float,
     ) -> list[Command]:
         """Return the messages that an event makes necessary."""
+        begins = self._begins(event)
         if self._is_due(event, now_sec):
             self._chosen_sec = now_sec
-            self._chosen = frozenset(self._choose(schedule, dealer, now_sec))
-            self._count = max(
-                [CONNECTIONS_PER_NODE, *(lanes(schedule.nodes.node(url)) for url in self._chosen)]
-            )
+            self._choose(schedule, dealer, now_sec)
+        elif begins:
+            self._add(dealer)
         workers = schedule.workers.workers
         if len(self._told) > len(workers):
             alive = {worker.worker_id for worker in workers}
             self._told = {w: told for w, told in self._told.items() if w in alive}
         commands: list[Command] = []
-        wanted = (self._chosen, self._count)
-        nothing: tuple[frozenset[str], int] = (frozenset(), self._count)
         for worker in workers:
-            if self._told.get(worker.worker_id, nothing) != wanted:
-                self._told[worker.worker_id] = wanted
+            if self._told.get(worker.worker_id, frozenset()) != self._set:
+                self._told[worker.worker_id] = self._set
                 msg = WarmNodes(
-                    node_urls=tuple(sorted(self._chosen)),
-                    per_node_count=self._count,
+                    node_urls=tuple(sorted(self._set)),
+                    per_node_count=CONNECTIONS_PER_NODE,
                 )
                 commands.append(SendJob(worker.jobs_endpoint, msg))
         return commands
 
+    def _begins(self, event: Demand | NodeScores | WorkerHeartbeat) -> bool:
+        """Whether an event is the first demand of a session."""
+        if not isinstance(event, Demand):
+            return False
+        if event.closed:
+            self._sessions.discard(event.session_id)
+            return False
+        is_new = event.session_id not in self._sessions
+        self._sessions.add(event.session_id)
+        return is_new
+
     def _is_due(self, event: Demand | NodeScores | WorkerHeartbeat, now_sec: float) -> bool:
-        if isinstance(event, Demand):
-            if event.closed:
-                self._sessions.discard(event.session_id)
-            elif event.session_id not in self._sessions:
-                self._sessions.add(event.session_id)
-                return True
-        elif (
+        if (
             isinstance(event, NodeScores)
-            and len(self._chosen) < MAX_NODES
-            and any(s.healthy and s.node_url not in self._chosen for s in event.nodes)
+            and len(self._set) < MAX_NODES
+            and any(s.healthy and s.node_url not in self._set for s in event.nodes)
         ):
             # The first word of a node is worth acting on at once.
             return True
         return self._chosen_sec is None or now_sec - self._chosen_sec >= CHOOSE_AGAIN_SEC
 
-    def _choose(self, schedule: Schedule, dealer: Dealer, now_sec: float) -> list[str]:
-        demanded = dealer.node_urls()
-        good = [n for n in schedule.nodes if n.node_url in demanded or _promising(n, now_sec)]
-        good.sort(key=lambda n: (n.node_url not in demanded, -n.score, n.node_url))
-        first = [node.node_url for node in good[:MAX_NODES] if node.node_url in demanded]
-        others = [node.node_url for node in good[len(first) :]]
-        kept = [url for url in others[: KEPT_RANK_RATIO * MAX_NODES] if url in self._chosen]
-        return list(dict.fromkeys([*first, *kept, *others]))[:MAX_NODES]
+    def _choose(self, schedule: Schedule, dealer: Dealer, now_sec: float) -> None:
+        """Rank all nodes anew, or where those of chunks in work are enough only them."""
+        node = schedule.nodes.node
+        demanded = set(dealer.node_urls())
+        first = heapq.nsmallest(MAX_NODES, map(node, demanded), key=_rank)
+        self._demanded = {n.node_url for n in first}
+        urls = [n.node_url for n in first]
+        if len(urls) < MAX_NODES:
+            good = [
+                n for n in schedule.nodes if n.node_url not in demanded and _promising(n, now_sec)
+            ]
+            best = heapq.nsmallest(KEPT_RANK_RATIO * MAX_NODES, good, key=_rank)
+            others = [n.node_url for n in best]
+            urls += [url for url in others if url in self._set]
+            urls += others
+        self._take(urls)
+
+    def _add(self, dealer: Dealer) -> None:
+        """Put the nodes of a new session before those that no chunk is read from."""
+        first = [url for url in self._chosen if url in self._demanded]
+        if len(first) >= MAX_NODES:
+            return
+        fresh = [url for url in dealer.node_urls() if url not in self._demanded]
+        self._demanded.update(fresh[: MAX_NODES - len(first)])
+        self._take([*first, *fresh, *self._chosen])
+
+    def _take(self, urls: list[str]) -> None:
+        self._chosen = list(dict.fromkeys(urls))[:MAX_NODES]
+        self._set = frozenset(self._chosen)
+
+
+def _rank(node: Node) -> tuple[float, str]:
+    return (-node.score, node.node_url)
 
 
 def _promising(node: Node, now_sec: float) -> bool:

@@ -14,13 +14,10 @@ from common.endpoints import Endpoints, endpoints_from_environment
 from common.memory import keep_freed_memory
 from common.messages import (
     CancelRange,
-    ChunkDelivery,
-    ChunkFinished,
     CloseChunk,
     DiscardRange,
     FetchRange,
     OpenChunk,
-    RangeFinished,
     RangeProgress,
     ResizeRange,
     WarmNodes,
@@ -28,12 +25,11 @@ from common.messages import (
 )
 from common.process import serve
 from common.service import Service
-from scheduler.home import ChunkHome
+from scheduler.home import ChunkHome, Delivery, Report
 
 HEARTBEAT_SEC = 1.0
-# Ranges with new bytes are told of at every second of these ticks, the first bytes of a range at each: a node that is
-# new is worth what they say of its rate.
-PROGRESS_TICK_SEC = 0.05
+# So soon the first bytes of a new node tell what its rate is.
+PROGRESS_SEC = 0.05
 # Chunks one worker is the home of at the same time. Two workers can hold the default of 4 chunks with room for the
 # next ones, and 8 chunks waiting for the buffer stay below its queue's limit.
 SLOTS = 8
@@ -45,9 +41,8 @@ class WorkerProcess:
     def __init__(self, endpoints: Endpoints, worker_id: str) -> None:
         self.service = Service(endpoints)
         self.worker_id = worker_id
-        self._progress_ticks = 0
         self._reports = endpoints.address("scheduler.reports")
-        self._home = ChunkHome(worker_id, report=self._report_soon, deliver=self._deliver_soon)
+        self._home = ChunkHome(worker_id, self._tell_soon)
         handle = self._home.handle
         self._inbox = self.service.pull(
             endpoints.worker_inbox(worker_id),
@@ -63,20 +58,20 @@ class WorkerProcess:
         )
         self.service.every(HEARTBEAT_SEC, self._beat)
         self.service.every(HEARTBEAT_SEC, self._home.keep_warm)
-        self.service.every(PROGRESS_TICK_SEC, self._send_progress)
+        self.service.every(PROGRESS_SEC, self._send_progress)
         self.service.after(HEARTBEAT_SEC, keep_freed_memory)
         self.service.on_close(self._say_goodbye)
         self._beat()
 
-    def _report_soon(self, msg: RangeProgress | RangeFinished | ChunkFinished) -> None:
-        self.service.call_soon(lambda: self._push(msg))
+    def _tell_soon(self, reports: list[Report], delivery: Delivery | None) -> None:
+        self.service.call_soon(lambda: self._tell(reports, delivery))
 
-    def _deliver_soon(self, msg: ChunkDelivery, data: memoryview, deliver_to: str) -> None:
-        self.service.call_soon(lambda: self._deliver(msg, data, deliver_to))
-
-    def _deliver(self, msg: ChunkDelivery, data: memoryview, deliver_to: str) -> None:
-        # A full queue means the buffer is gone or stuck; it asks again for what it misses.
-        self.service.push_payload(deliver_to, msg, data)
+    def _tell(self, reports: list[Report], delivery: Delivery | None) -> None:
+        for report in reports:
+            self._push(report)
+        if delivery is not None:
+            # A full queue means the buffer is gone or stuck; it asks again for what it misses.
+            self.service.push_payload(delivery.deliver_to, delivery.msg, delivery.data)
 
     def _push(self, msg: object) -> None:
         self.service.push(self._reports, msg)
@@ -96,9 +91,7 @@ class WorkerProcess:
         )
 
     def _send_progress(self) -> None:
-        self._progress_ticks += 1
-        every_range = self._progress_ticks % 2 == 0
-        running = self._home.progress(only_new=every_range, only_first=not every_range)
+        running = self._home.progress(only_new=True)
         if running:
             self._push(RangeProgress(worker_id=self.worker_id, running=running))
 

@@ -80,7 +80,7 @@ def _no_capable_node_idles(world: World) -> None:
     if planner.workers.freest() is None:
         return
     chunk = _most_urgent(world)
-    if chunk is None or (not chunk.jobs and len(_reading(world)) >= planner.max_active_chunks):
+    if chunk is None or (not chunk.jobs and len(_in_work(world)) >= planner.max_active_chunks):
         return
     sources = usable_sources(chunk, planner.nodes, now_sec, urgent=True)
     nodes = {s.node_url: planner.nodes.node(s.node_url) for s in sources}
@@ -99,6 +99,13 @@ def _no_capable_node_idles(world: World) -> None:
 
 def _reading(world: World) -> set[str]:
     return {job.chunk.spec.chunk_id for job in world.planner.jobs}
+
+
+def _in_work(world: World) -> set[str]:
+    """Chunks that are read, and those whose verdict is on its way."""
+    verifying = [c for c in world.planner.chunks if c.verifying_sec is not None]
+    waited_for = {c.spec.chunk_id for c in verifying if c.delivered_sec is None}
+    return _reading(world) | waited_for
 
 
 def _most_urgent(world: World) -> Wanted | None:

@@ -1,227 +1,296 @@
-"""Which node reads a range: score, load, and the guard by predicted finish."""
+"""Who may serve a chunk, which free range a node takes, and how much of it."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
-from common.messages import ChunkSpec, NodeScore
-from scheduler.assignment import Choice, Exhausted, choose, late_jobs, measure, remaining_sec
-from scheduler.selection import NodeBook
-from scheduler.wanted import WHOLE, Job, Wanted
-from tests.builders import MB, A, B, C, a_chunk, a_coded_chunk, a_score
+from common.messages import NodeScore
+from scheduler.assignment import (
+    FAST_RATE_MBPS,
+    FAST_SHARE_SEC,
+    FIRST_TAIL_BYTES,
+    MAX_RANGE_BYTES,
+    PROBE_BYTES,
+    Choice,
+    equal_finish_sec,
+    fair_share,
+    next_range,
+    usable_sources,
+)
+from scheduler.selection import OFFENCES_TO_BAN, STALE_AFTER_SEC, NodeBook
+from scheduler.timing import first_byte_sec
+from scheduler.wanted import WHOLE, Wanted
+from tests.builders import (
+    FIVE_NODES,
+    MB,
+    A,
+    B,
+    C,
+    a_chunk,
+    a_coded_chunk,
+    a_job,
+    a_score,
+    a_wanted,
+)
 
 NOW_SEC = 100.0
 
 
-def a_wanted(spec: ChunkSpec | None = None, due_sec: float = 0.0) -> Wanted:
-    """Return a chunk wanted since a second."""
-    return Wanted(
-        session_id="s1",
-        spec=spec or a_chunk(),
-        deadline_sec=NOW_SEC + due_sec,
-        seen_sec=NOW_SEC - 1,
-        deliver_to="inproc://buffer",
-    )
-
-
-def a_book(*nodes: NodeScore) -> NodeBook:
+def a_book(*nodes: NodeScore, measured: bool = False) -> NodeBook:
+    """Return the nodes as the monitor sees them, measured at the same rate if so told."""
     book = NodeBook()
     book.update(nodes)
+    if measured:
+        for score in nodes:
+            assert score.bandwidth_mbps is not None
+            book.node(score.node_url).note_progress(score.bandwidth_mbps, NOW_SEC)
     return book
 
 
-def a_job(chunk: Wanted, book: NodeBook, node_url: str, **changed: float) -> Job:
-    """Return a range that runs since a second, entered in the books."""
-    job = Job(
-        job_id=f"job at {node_url}",
-        chunk=chunk,
-        part=WHOLE,
-        node_url=node_url,
-        start=0,
-        end=chunk.spec.size_bytes,
-        received_until=0,
-        begun_sec=NOW_SEC - 1,
-        progress_sec=NOW_SEC,
-        silence_sec=1,
+def suspend(book: NodeBook, *nodes: str) -> None:
+    for node in nodes:
+        book.node(node).breaker.failure("silent", NOW_SEC, random.Random(1), None)
+
+
+def usable(chunk: Wanted, book: NodeBook, *, urgent: bool = True) -> list[str]:
+    return [s.node_url for s in usable_sources(chunk, book, NOW_SEC, urgent=urgent)]
+
+
+def taken(chunk: Wanted, book: NodeBook, node: str = A, **changed: Any) -> Choice | None:
+    """Return what a node takes of a chunk that is due now."""
+    fields: dict[str, Any] = {"urgent": True, "leading": True, "starting": False}
+    busy_sec: dict[str, float] = changed.pop("busy_sec", {})
+    return next_range(
+        book.node(node), chunk, chunk.sources(), book, busy_sec, NOW_SEC, **(fields | changed)
     )
-    for name, value in changed.items():
-        setattr(job, name, value)
-    chunk.jobs[job.job_id] = job
-    book.node(node_url).active += 1
-    return job
 
 
-def chosen(
-    chunk: Wanted, book: NodeBook, *jobs: Job, urgent: bool = True, seed: int = 1
-) -> str | None:
-    """Return the node that gets the next range."""
-    choice = choose(chunk, book, jobs, NOW_SEC, urgent=urgent, rng=random.Random(seed))
-    assert not isinstance(choice, Exhausted)
-    return choice.source.node_url if choice is not None else None
+def span(choice: Choice | None) -> tuple[int, int] | None:
+    return (choice.start, choice.end) if choice is not None else None
 
 
-def test_a_fast_far_node_beats_a_slow_near_one_for_an_urgent_chunk() -> None:
-    book = a_book(a_score(A, mbps=15, latency_ms=5), a_score(B, mbps=50, latency_ms=80))
-    assert book.node(A).score > book.node(B).score, "the score alone would choose the other"
-    assert chosen(a_wanted(a_chunk(0, [A, B])), book) == B
+# ---------------------------------------------------------------- who may serve
 
 
-def test_with_time_to_spare_the_score_decides() -> None:
-    book = a_book(a_score(A, mbps=15, latency_ms=5), a_score(B, mbps=50, latency_ms=80))
-    assert chosen(a_wanted(a_chunk(0, [A, B]), due_sec=30), book) == A
+def test_all_replicas_serve_in_the_order_they_are_listed() -> None:
+    assert usable(a_wanted(), a_book(a_score(A), a_score(B), a_score(C))) == [A, B, C]
 
 
-def test_a_node_that_would_be_late_is_passed_over_whatever_its_score() -> None:
-    book = a_book(a_score(A, mbps=2, latency_ms=0), a_score(B, mbps=20, latency_ms=200))
-    assert chosen(a_wanted(a_chunk(0, [A, B]), due_sec=2), book) == B
-
-
-def test_waiting_for_a_fast_node_beats_starting_on_a_slow_one() -> None:
-    book = a_book(a_score(A, mbps=50), a_score(B, mbps=0.5))
-    other = a_wanted(a_chunk(1))
-    job = a_job(other, book, A, rate_mbps=50.0, received_until=1_900_000)
-    assert chosen(a_wanted(a_chunk(0, [A, B])), book, job) is None
-
-
-def test_a_busy_fast_node_is_not_waited_for_when_the_idle_one_is_in_time() -> None:
-    book = a_book(a_score(A, mbps=50), a_score(B, mbps=5))
-    job = a_job(a_wanted(a_chunk(1)), book, A, rate_mbps=50.0, received_until=1_900_000)
-    assert chosen(a_wanted(a_chunk(0, [A, B]), due_sec=20), book, job) == B
-
-
-def test_an_unreliable_node_scores_less() -> None:
-    book = a_book(a_score(A, success_rate_ratio=0.5), a_score(B))
-    assert chosen(a_wanted(a_chunk(0, [A, B]), due_sec=30), book) == B
-
-
-def test_equals_are_drawn_so_that_clients_do_not_herd() -> None:
-    book = a_book(a_score(A), a_score(B))
-    chunk = a_wanted(a_chunk(0, [A, B]), due_sec=30)
-    assert {chosen(chunk, book, seed=seed) for seed in range(20)} == {A, B}
-
-
-def test_an_excluded_node_is_not_chosen() -> None:
-    book = a_book(a_score(A, mbps=100), a_score(B))
-    chunk = a_wanted(a_chunk(0, [A, B]))
+def test_who_failed_or_is_suspected_of_this_chunk_does_not_serve_it() -> None:
+    chunk = a_wanted()
     chunk.excluded.add(A)
-    assert chosen(chunk, book) == B
+    chunk.banned.add(B)
+    assert usable(chunk, a_book()) == [C]
+    chunk.excluded.add(C)
+    assert usable(chunk, a_book()) == [], "this round is over"
+
+
+def test_a_suspended_node_serves_only_where_nobody_else_does() -> None:
+    book = a_book(a_score(A), a_score(B))
+    suspend(book, A)
+    assert usable(a_wanted(a_chunk(0, [A, B])), book) == [B]
+    assert usable(a_wanted(a_chunk(0, [A])), book) == [A]
+
+
+@pytest.mark.parametrize(("suspended", "left"), [(2, 2), (3, 4), (4, 4)])
+def test_suspensions_count_only_while_half_of_the_nodes_are_left(suspended: int, left: int) -> None:
+    nodes = FIVE_NODES[:4]
+    book = a_book(*(a_score(node) for node in nodes))
+    suspend(book, *nodes[:suspended])
+    assert len(usable(a_wanted(a_chunk(0, nodes)), book)) == left
 
 
 def test_a_convicted_node_is_the_last_resort() -> None:
-    book = a_book(a_score(A, mbps=100), a_score(B))
-    book.node(A).offences = 2
-    assert chosen(a_wanted(a_chunk(0, [A, B])), book) == B
-    assert chosen(a_wanted(a_chunk(0, [A])), book) == A
+    book = a_book(a_score(A), a_score(B))
+    book.node(A).offences = OFFENCES_TO_BAN
+    assert usable(a_wanted(a_chunk(0, [A, B])), book) == [B]
+    assert usable(a_wanted(a_chunk(0, [A])), book) == [A]
 
 
-def test_nobody_left_is_said() -> None:
-    chunk = a_wanted(a_chunk(0, [A]))
-    chunk.excluded.add(A)
-    choice = choose(chunk, a_book(), (), NOW_SEC, urgent=True, rng=random.Random(1))
-    assert isinstance(choice, Exhausted)
+def test_who_lied_once_brings_no_urgent_bytes_where_others_can() -> None:
+    book = a_book(a_score(A), a_score(B))
+    book.node(A).offences = 1
+    chunk = a_wanted(a_chunk(0, [A, B]))
+    assert usable(chunk, book, urgent=True) == [B]
+    assert usable(chunk, book, urgent=False) == [A, B]
+
+
+def test_who_answers_no_pings_and_never_sent_a_byte_is_not_begun_with() -> None:
+    book = a_book(a_score(A, healthy=False), a_score(B))
+    chunk = a_wanted(a_chunk(0, [A, B]))
+    assert usable(chunk, book) == [B]
+    book.node(A).note_progress(20.0, NOW_SEC)
+    assert usable(chunk, book) == [A, B], "bytes say more than pings"
+
+
+def test_a_coded_chunk_needs_three_nodes() -> None:
+    chunk = a_wanted(a_coded_chunk())
+    book = a_book(*(a_score(node) for node in FIVE_NODES))
+    chunk.excluded.update(FIVE_NODES[:2])
+    assert usable(chunk, book) == list(FIVE_NODES[2:])
+    suspend(book, FIVE_NODES[2])
+    assert usable(chunk, book) == list(FIVE_NODES[2:]), "without it there are too few"
+    chunk.excluded.add(FIVE_NODES[3])
+    assert usable(chunk, book) == []
+    chunk.parts[0].add(0, MB, FIVE_NODES[0])
+    assert usable(chunk, book) == [FIVE_NODES[2], FIVE_NODES[4]], "a whole fragment counts"
+
+
+# ---------------------------------------------------------------- which bytes
+
+
+def test_the_first_free_bytes_are_taken() -> None:
+    chunk = a_wanted(a_chunk(0, [A], size_bytes=300_000))
+    chunk.parts[WHOLE].add(0, 100_000, B)
+    a_job(chunk, B, start=150_000, end=200_000)
+    assert span(taken(chunk, a_book(a_score(A), measured=True))) == (100_000, 150_000)
+
+
+def test_a_node_without_the_chunk_takes_nothing() -> None:
+    assert taken(a_wanted(a_chunk(0, [B])), a_book(a_score(A)), A) is None
+
+
+def test_a_chunk_without_free_bytes_gives_nothing() -> None:
+    chunk = a_wanted()
+    a_job(chunk, B)
+    assert taken(chunk, a_book(a_score(A), measured=True)) is None
+
+
+def test_in_relaxed_mode_a_part_has_one_reader() -> None:
+    chunk, book = a_wanted(), a_book(a_score(A), a_score(B), measured=True)
+    a_job(chunk, B, end=500_000)
+    assert taken(chunk, book, A, urgent=False) is None
+    assert span(taken(chunk, book, B, urgent=False)) == (500_000, 500_000 + MAX_RANGE_BYTES)
+
+
+def test_a_rest_too_small_for_another_request_is_taken_along() -> None:
+    chunk = a_wanted(a_chunk(size_bytes=MAX_RANGE_BYTES + 1000))
+    book = a_book(a_score(A), measured=True)
+    assert span(taken(chunk, book, urgent=False)) == (0, MAX_RANGE_BYTES + 1000)
+
+
+# ---------------------------------------------------------------- trials
 
 
 def test_a_stale_rate_is_tried_with_a_small_range_when_there_is_time() -> None:
     book = a_book(a_score(A))
-    book.node(A).note_progress(100_000, 0.1, NOW_SEC - 60)
-    choice = choose(
-        a_wanted(a_chunk(0, [A]), due_sec=60), book, (), NOW_SEC, urgent=False, rng=random.Random(1)
+    book.node(A).note_progress(20.0, NOW_SEC - STALE_AFTER_SEC - 1)
+    chunk = a_wanted(a_chunk(0, [A]))
+    assert span(taken(chunk, book, urgent=False)) == (0, PROBE_BYTES)
+    urgent = taken(chunk, book, urgent=True)
+    assert urgent is not None
+    assert urgent.end > PROBE_BYTES, "an urgent chunk is no place for such trials"
+
+
+@pytest.mark.parametrize("urgent", [True, False])
+def test_a_suspended_node_is_always_tried_with_a_small_range(urgent: bool) -> None:
+    book = a_book(a_score(A), measured=True)
+    suspend(book, A)
+    assert span(taken(a_wanted(a_chunk(0, [A])), book, urgent=urgent)) == (0, PROBE_BYTES)
+
+
+# ---------------------------------------------------------------- fragments
+
+
+def test_parities_are_left_out_while_the_data_can_be_had_in_time() -> None:
+    chunk, book = a_wanted(a_coded_chunk()), a_book(*(a_score(node) for node in FIVE_NODES))
+    assert taken(chunk, book, FIVE_NODES[4], urgent=False) is None
+    assert taken(chunk, book, FIVE_NODES[2], urgent=False) is not None
+    chunk.excluded.add(FIVE_NODES[0])
+    parity = taken(chunk, book, FIVE_NODES[4], urgent=False)
+    assert parity is not None
+    assert parity.source.part == 4
+
+
+def test_any_fragment_is_read_where_an_urgent_position_needs_it() -> None:
+    chunk, book = a_wanted(a_coded_chunk()), a_book(*(a_score(node) for node in FIVE_NODES))
+    for part in range(2):
+        a_job(chunk, FIVE_NODES[part], part=part)
+    choice = taken(chunk, book, FIVE_NODES[4])
+    assert choice is not None
+    assert choice.source.part == 4
+    a_job(chunk, FIVE_NODES[2], part=2)
+    assert taken(chunk, book, FIVE_NODES[4]) is None, "three cover every position"
+
+
+# ---------------------------------------------------------------- how much
+
+
+def test_a_node_on_a_fast_link_takes_no_crumbs() -> None:
+    fast = 2 * FAST_RATE_MBPS
+    book = a_book(*(a_score(node, mbps=fast) for node in (A, B, C)), measured=True)
+    choice = taken(a_wanted(a_chunk(size_bytes=2 * MB)), book)
+    assert choice is not None
+    assert choice.end - choice.start >= fast * 1e6 / 8 * FAST_SHARE_SEC
+
+
+def test_a_node_without_range_leaves_a_tail_to_those_that_are_to_be_measured() -> None:
+    book = a_book(a_score(A, accepts_ranges=False), a_score(B), a_score(C))
+    chunk = a_wanted()
+    assert span(taken(chunk, book, A)) == (0, 2 * MB - 2 * FIRST_TAIL_BYTES)
+    assert span(taken(chunk, book, A, urgent=False)) == (0, 2 * MB)
+    tail = taken(chunk, book, B)
+    assert tail is not None
+    assert tail.end == 2 * MB
+
+
+def test_a_node_without_range_among_measured_ones_claims_it_all() -> None:
+    # They take from its tail what they bring sooner.
+    book = a_book(a_score(A, accepts_ranges=False), a_score(B), a_score(C), measured=True)
+    assert span(taken(a_wanted(), book, A)) == (0, 2 * MB)
+
+
+def test_a_node_without_range_does_not_resume_what_another_brings_sooner() -> None:
+    book = a_book(a_score(A, accepts_ranges=False), a_score(B), measured=True)
+    chunk = a_wanted(a_chunk(0, [A, B]))
+    chunk.parts[WHOLE].add(0, 1_900_000, C)
+    assert taken(chunk, book, A) is None
+    assert span(taken(chunk, book, B)) is not None
+    alone = a_wanted(a_chunk(0, [A]))
+    alone.parts[WHOLE].add(0, 1_900_000, C)
+    assert span(taken(alone, book, A)) == (1_900_000, 2 * MB)
+
+
+# ---------------------------------------------------------------- water filling
+
+HELPERS = st.lists(st.tuples(st.floats(0.0, 2.0), st.floats(0.1, 100.0)), min_size=1, max_size=8)
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(HELPERS, st.floats(1.0, 1e7))
+def test_all_bytes_are_there_at_the_equal_finish(
+    helpers: Sequence[tuple[float, float]], size_bytes: float
+) -> None:
+    end_sec = equal_finish_sec(size_bytes, helpers)
+    brought = sum(max(0.0, end_sec - at_sec) * mbps * 1e6 / 8 for at_sec, mbps in helpers)
+    assert brought == pytest.approx(size_bytes, rel=1e-6, abs=1.0)
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(HELPERS, st.integers(1, 10**7), st.dictionaries(st.integers(0, 7), st.floats(0.0, 3.0)))
+def test_shares_add_up_to_the_chunk(
+    helpers: Sequence[tuple[float, float]], size_bytes: int, busy: dict[int, float]
+) -> None:
+    nodes = [f"http://node-{n}:80" for n in range(len(helpers))]
+    book = a_book(
+        *(a_score(n, m, at * 1000) for n, (at, m) in zip(nodes, helpers, strict=True)),
+        measured=True,
     )
-    assert isinstance(choice, Choice)
-    assert (choice.start, choice.end) == (0, 64 * 1024)
-
-
-def test_an_urgent_chunk_is_no_place_for_trials() -> None:
-    book = a_book(a_score(A))
-    book.node(A).note_progress(100_000, 0.1, NOW_SEC - 60)
-    choice = choose(a_wanted(a_chunk(0, [A])), book, (), NOW_SEC, urgent=True, rng=random.Random(1))
-    assert isinstance(choice, Choice)
-    assert choice.end == 2 * MB
-
-
-def test_parities_are_left_out_while_the_data_can_be_had() -> None:
-    chunk = a_wanted(a_coded_chunk(), due_sec=60)
-    book = a_book(*(a_score(node, mbps=1) for node in chunk.node_urls()))
-    book.update((a_score(chunk.spec.fragments[4].replicas[0].url.rsplit("/chunk", 1)[0], mbps=99),))
-    choice = choose(chunk, book, (), NOW_SEC, urgent=False, rng=random.Random(1))
-    assert isinstance(choice, Choice)
-    assert choice.source.part < 3
-
-
-def test_a_parity_is_read_when_an_urgent_chunks_data_node_is_busy() -> None:
-    chunk = a_wanted(a_coded_chunk())
-    nodes = [f.replicas[0].url.rsplit("/chunk", 1)[0] for f in chunk.spec.fragments]
-    book = a_book(*(a_score(node) for node in nodes))
-    job = a_job(a_wanted(a_chunk(9)), book, nodes[0], rate_mbps=1.0)
-    parts = []
-    for _ in range(3):
-        choice = choose(chunk, book, (job,), NOW_SEC, urgent=True, rng=random.Random(1))
-        assert isinstance(choice, Choice)
-        parts.append(choice.source.part)
-        a_job(chunk, book, choice.source.node_url).part = choice.source.part
-    assert 0 not in parts
-    assert choose(chunk, book, (job,), NOW_SEC, urgent=True, rng=random.Random(1)) is None
-
-
-# ---------------------------------------------------------------- pace and lateness
-
-
-def test_remaining_time_follows_the_ranges_own_pace() -> None:
-    book = a_book(a_score(A, mbps=50))
-    job = a_job(a_wanted(), book, A, rate_mbps=8.0, received_until=MB)
-    assert remaining_sec(job, book.node(A), NOW_SEC) == pytest.approx(1.0)
-
-
-def test_remaining_time_without_a_pace_counts_what_was_waited() -> None:
-    book = a_book(a_score(A, mbps=8, latency_ms=100))
-    job = a_job(a_wanted(), book, A)
-    assert remaining_sec(job, book.node(A), NOW_SEC) == pytest.approx(0.1 + 2.0 - 1.0)
-
-
-def test_the_pace_is_measured_from_the_first_bytes_on() -> None:
-    book = a_book(a_score(A))
-    job = a_job(a_wanted(), book, A, received_until=100_000)
-    measure(job, book.node(A), NOW_SEC)
-    job.received_until = 350_000
-    measure(job, book.node(A), NOW_SEC + 0.1)
-    assert job.rate_mbps is None, "too short to tell"
-    measure(job, book.node(A), NOW_SEC + 0.25)
-    assert job.rate_mbps == pytest.approx(8.0)
-
-
-def a_late_job(book: NodeBook, due_sec: float = 1) -> Job:
-    """Return a range at A that needs 16 s."""
-    chunk = a_wanted(a_chunk(0, [A, B, C]), due_sec)
-    return a_job(chunk, book, A, rate_mbps=1.0)
-
-
-def test_a_late_range_is_reported_when_an_idle_node_is_much_faster() -> None:
-    book = a_book(a_score(A), a_score(B), a_score(C))
-    job = a_late_job(book)
-    assert late_jobs([job], book, NOW_SEC) == [job]
-
-
-def test_a_range_in_time_is_left_alone() -> None:
-    book = a_book(a_score(A), a_score(B), a_score(C))
-    assert late_jobs([a_late_job(book, due_sec=17)], book, NOW_SEC) == []
-
-
-def test_nobody_is_moved_to_a_node_that_is_hardly_better() -> None:
-    book = a_book(a_score(A), a_score(B, mbps=1.5), a_score(C, mbps=1.5))
-    assert late_jobs([a_late_job(book)], book, NOW_SEC) == []
-
-
-def test_one_idle_node_rescues_one_range() -> None:
-    book = a_book(a_score(A), a_score(B), a_score(C))
-    first, second = a_late_job(book), a_late_job(book)
-    book.node(C).active = 1
-    assert late_jobs([first, second], book, NOW_SEC) == [first]
-
-
-def test_a_rescuer_without_range_would_have_to_send_the_prefix_too() -> None:
-    book = a_book(a_score(A), a_score(B, mbps=4, accepts_ranges=False))
-    chunk = a_wanted(a_chunk(0, [A, B]), 1)
-    job = a_job(chunk, book, A, rate_mbps=1.0, received_until=1_700_000)
-    assert late_jobs([job], book, NOW_SEC) == [], "0.3 MB here are sooner than 2 MB there"
+    chunk = a_wanted(a_chunk(0, nodes, size_bytes=size_bytes))
+    busy_sec = {f"http://node-{n}:80": sec for n, sec in busy.items()}
+    shares = {
+        node: fair_share(book.node(node), chunk, chunk.sources(), book, busy_sec) for node in nodes
+    }
+    assert size_bytes <= sum(shares.values()) <= size_bytes + 2 * len(nodes)
+    ends = [
+        max(busy_sec.get(n, 0.0), first_byte_sec(book.node(n), cold=False))
+        + share * 8e-6 / book.node(n).rate_mbps
+        for n, share in shares.items()
+        if share > 1
+    ]
+    assert not ends or max(ends) - min(ends) < 1e-3

@@ -97,6 +97,11 @@ def test_waste_leaves_corruption_out() -> None:
     assert told.waste_ratio == pytest.approx(0.1)
 
 
+def test_a_client_that_takes_lies_wastes_nothing_by_it() -> None:
+    told = traffic(FILM, [a_body(0, 0, 500, wrong_at=(7,)), a_body(1, 500, 1000)])
+    assert (told.useful_bytes, told.honest_bytes, told.waste_ratio) == (999, 500, 0.0)
+
+
 SILENT = Outage(node=0, from_sec=0.2, until_sec=3.0)
 
 
@@ -134,6 +139,12 @@ def test_nothing_due_means_no_reaction() -> None:
 def test_another_fragment_replaces_a_lost_one() -> None:
     bodies = [a_body(part, 0, SIZE, part=part) for part in (1, 2)]
     bodies.append(a_body(0, 0, SIZE, part=0, sent=200, until=5.0))
+    bodies.append(a_body(4, 200, SIZE, part=4, at=0.7))
+    assert reaction_sec(CODED, bodies, SILENT) == pytest.approx(0.5)
+
+
+def test_one_more_fragment_than_before_replaces_a_lost_one() -> None:
+    bodies = [a_body(1, 0, SIZE, part=1), a_body(0, 0, SIZE, part=0, sent=200, until=5.0)]
     bodies.append(a_body(4, 200, SIZE, part=4, at=0.7))
     assert reaction_sec(CODED, bodies, SILENT) == pytest.approx(0.5)
 

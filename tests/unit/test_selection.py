@@ -12,6 +12,7 @@ from scheduler.selection import (
     OPEN_JITTER_RATIO,
     OPEN_MAX_SEC,
     SILENCE_FLOOR_SEC,
+    SILENCE_MAX_SEC,
     STALE_AFTER_SEC,
     UNKNOWN_SILENCE_SEC,
     Breaker,
@@ -146,30 +147,85 @@ def test_an_unknown_node_gets_more_time_for_its_first_byte() -> None:
     assert node.silence_sec() == SILENCE_FLOOR_SEC
 
 
-def test_a_far_node_may_be_silent_for_longer() -> None:
+def test_a_far_node_may_be_silent_for_longer_but_not_for_ever() -> None:
     node = Node(A)
-    node.reported = a_score(A, latency_ms=300)
-    assert node.silence_sec() == pytest.approx(1.2)
+    patience = []
+    for latency_ms in (150, 300, 600):
+        node.reported = a_score(A, latency_ms=latency_ms)
+        patience.append(node.silence_sec())
+    assert patience == pytest.approx([0.6, SILENCE_MAX_SEC, 1.2])
+
+
+def test_a_node_whose_answers_vary_may_be_silent_for_longer() -> None:
+    node = Node(A)
+    node.reported = a_score(A, latency_ms=10)
+    for first_byte_sec in (0.1, 0.5, 0.1, 0.5):
+        node.first_byte.add(first_byte_sec)
+    assert SILENCE_FLOOR_SEC < node.silence_sec() <= SILENCE_MAX_SEC
 
 
 def test_a_rate_grows_stale() -> None:
     node = Node(A)
     assert not node.stale(1000)
-    node.note_progress(100_000, 0.25, 10)
+    node.note_progress(3.2, 10)
     assert not node.stale(10 + STALE_AFTER_SEC)
     assert node.stale(10.1 + STALE_AFTER_SEC)
 
 
-def test_a_few_bytes_say_nothing_about_the_rate() -> None:
-    node = Node(A)
-    node.note_progress(16 * 1024 - 1, 0.001, 10)
-    assert node.rate.value_mbps is None
+# ---------------------------------------------------------------- doubts
 
 
-def test_a_trickle_says_that_the_node_is_slow() -> None:
+def a_node_asked_at(began_sec: float) -> Node:
+    """Return a node that may be silent for 0.5 s, and owes an answer since then."""
     node = Node(A)
-    node.note_progress(2500, 0.25, 10)
-    assert node.rate_mbps == pytest.approx(0.08)
+    node.reported = a_score(A, latency_ms=10)
+    assert node.silence_sec() == SILENCE_FLOOR_SEC
+    assert not node.doubtful(began_sec)
+    return node
+
+
+def test_silence_adds_up_over_ranges_that_others_took_over() -> None:
+    node = a_node_asked_at(10.0)
+    assert not node.brought_nothing(10.0, 10.2)
+    assert not node.brought_nothing(10.2, 10.4)
+    assert node.doubtful(10.4), "it is tried with little"
+    assert node.brought_nothing(10.4, 10.6)
+
+
+def test_two_silent_ranges_at_once_count_once() -> None:
+    node = a_node_asked_at(10.0)
+    assert not node.brought_nothing(10.0, 10.3)
+    assert not node.brought_nothing(10.0, 10.3)
+    assert not node.brought_nothing(10.1, 10.3)
+
+
+def test_time_without_a_request_is_no_silence() -> None:
+    node = a_node_asked_at(10.0)
+    assert not node.brought_nothing(10.0, 10.1)
+    assert not node.brought_nothing(60.0, 60.1)
+
+
+def test_a_sign_of_life_clears_the_silence() -> None:
+    node = a_node_asked_at(10.0)
+    node.brought_nothing(10.0, 10.4)
+    node.heard()
+    assert not node.doubtful(10.4)
+    assert not node.brought_nothing(10.4, 10.7)
+
+
+def test_a_suspended_node_is_in_doubt_until_data_came() -> None:
+    node = Node(A)
+    node.breaker.failure("silent", 10, RNG, None)
+    assert [node.doubtful(at) for at in (10.5, 11.5, 99.0)] == [True, True, True]
+    node.breaker.success()
+    assert not node.doubtful(99.0)
+
+
+def test_a_stale_rate_alone_is_only_a_reason_for_probation() -> None:
+    node = Node(A)
+    node.note_progress(3.2, 10)
+    assert node.on_probation(99)
+    assert not node.doubtful(99)
 
 
 # ---------------------------------------------------------------- book

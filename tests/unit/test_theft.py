@@ -7,7 +7,7 @@ import pytest
 from scheduler.selection import Node, NodeBook
 from scheduler.theft import MIN_STEAL_BYTES, STEAL_GAIN_SEC, Theft, best_theft, way_out
 from scheduler.timing import COMMAND_SEC, OVERDUE_RATIO, OVERDUE_SEC, ahead_sec, remaining_sec
-from scheduler.wanted import Job, Source, Wanted
+from scheduler.wanted import WHOLE, Job, Source, Wanted
 from tests.builders import (
     FIVE_NODES,
     MB,
@@ -57,7 +57,8 @@ def found(
     wait_sec: float = 0.0,
     now_sec: float = NOW_SEC,
 ) -> Theft | None:
-    return best_theft(book.node(thief), chunk, chunk.sources(), book, now_sec, wait_sec=wait_sec)
+    busy_sec = {thief: wait_sec}
+    return best_theft(book.node(thief), chunk, chunk.sources(), book, now_sec, busy_sec=busy_sec)
 
 
 def ends_sec(
@@ -108,14 +109,15 @@ def test_the_slowest_of_two_ranges_is_relieved() -> None:
     assert theft.victim is slowest
 
 
-def test_a_theft_must_gain_time() -> None:
-    chunk, book = a_wanted(), a_book(a=8.0, b=800.0)
-    job = a_slow_job(chunk, mbps=8.0)
-    # Two rates so far apart that the thief needs its way only.
-    job.received_until = job.end - round((FIRST_BYTE_SEC + STEAL_GAIN_SEC - 0.005) * 1e6)
-    assert found(chunk, book) is None
-    job.received_until = job.end - round((FIRST_BYTE_SEC + STEAL_GAIN_SEC + 0.005) * 1e6)
-    assert found(chunk, book) is not None
+@pytest.mark.parametrize(("gain_ratio", "pays"), [(0.75, False), (1.25, True)])
+def test_a_theft_must_gain_time(gain_ratio: float, pays: bool) -> None:
+    chunk, book = a_wanted(), a_book(a=80.0, b=80.0)
+    # Of two equal nodes each brings half of what is left when the thief's first byte comes.
+    left_sec = FIRST_BYTE_SEC + 2 * gain_ratio * STEAL_GAIN_SEC
+    left_bytes = round(left_sec * 80e6 / 8)
+    a_slow_job(chunk, mbps=80.0, until=2 * MB - left_bytes)
+    chunk.parts[WHOLE].add(0, 2 * MB - left_bytes, A)
+    assert (found(chunk, book) is not None) is pays
 
 
 def test_a_theft_must_be_worth_a_request() -> None:
@@ -140,8 +142,8 @@ def test_a_range_about_to_begin_is_left_alone() -> None:
 
 
 def test_a_range_that_does_not_begin_loses_everything_in_the_end() -> None:
-    chunk = a_wanted()
-    job = a_job(chunk, A, end=200_000, begun_sec=NOW_SEC)
+    chunk = a_wanted(a_chunk(size_bytes=200_000))
+    job = a_job(chunk, A, begun_sec=NOW_SEC)
     book = a_book(a=20.0, b=20.0)
     # As late as another needs for all of it: nothing is left to hope for.
     theft = found(chunk, book, now_sec=NOW_SEC + 0.3)
@@ -155,6 +157,18 @@ def test_a_range_that_stopped_loses_nearly_everything() -> None:
     theft = found(chunk, a_book(a=20.0, b=20.0), now_sec=NOW_SEC + 0.45)
     assert theft is not None
     assert theft.choice.end - theft.choice.start > 0.9 * (job.end - job.received_until)
+
+
+def test_of_a_whole_body_only_what_nobody_else_brings_is_taken() -> None:
+    chunk, book = a_wanted(), a_book(a=8.0, b=8.0)
+    body = a_slow_job(chunk, mbps=4.0)
+    body.whole_body = True
+    chunk.parts[body.part].add(1_500_000, 2 * MB, C)
+    theft = found(chunk, book)
+    assert theft is not None
+    assert 500_000 < theft.cut < theft.choice.end == 1_500_000
+    chunk.parts[body.part].add(0, 2 * MB, C)
+    assert found(chunk, book) is None
 
 
 def test_nobody_steals_from_itself_or_from_a_cancelled_range() -> None:
@@ -187,7 +201,7 @@ def test_a_node_that_is_not_among_the_sources_steals_nothing() -> None:
     chunk, book = a_wanted(), a_book(a=20.0, b=20.0)
     a_slow_job(chunk, mbps=0.5)
     left = [s for s in chunk.sources() if s.node_url != B]
-    assert best_theft(book.node(B), chunk, left, book, NOW_SEC, wait_sec=0) is None
+    assert best_theft(book.node(B), chunk, left, book, NOW_SEC, busy_sec={}) is None
 
 
 def test_a_node_without_range_cannot_begin_in_the_middle() -> None:
@@ -216,7 +230,7 @@ def a_coded_case(held_part: int) -> tuple[Wanted, Node, NodeBook, list[Source]]:
 
 def test_a_parity_stands_in_for_a_slow_fragment() -> None:
     chunk, thief, book, sources = a_coded_case(3)
-    theft = best_theft(thief, chunk, sources, book, NOW_SEC, wait_sec=0)
+    theft = best_theft(thief, chunk, sources, book, NOW_SEC, busy_sec={})
     assert theft is not None
     assert theft.victim.part == 0
     assert theft.choice.source.part == 3
@@ -224,7 +238,7 @@ def test_a_parity_stands_in_for_a_slow_fragment() -> None:
 
 def test_a_fragment_that_is_read_at_these_bytes_already_is_no_stand_in() -> None:
     chunk, thief, book, sources = a_coded_case(1)
-    assert best_theft(thief, chunk, sources, book, NOW_SEC, wait_sec=0) is None
+    assert best_theft(thief, chunk, sources, book, NOW_SEC, busy_sec={}) is None
 
 
 # ---------------------------------------------------------------- making way

@@ -7,11 +7,11 @@ import pytest
 from scheduler.selection import MIN_RATE_SAMPLE_BYTES, Node
 from scheduler.timing import (
     COMMAND_SEC,
+    FIRST_WINDOW_SEC,
     LONG_RATE_WINDOW_SEC,
     OVERDUE_RATIO,
     OVERDUE_SEC,
     QUIET_SEC,
-    RATE_WINDOW_SEC,
     REPORT_SEC,
     is_overdue,
     is_quiet,
@@ -59,20 +59,22 @@ def test_the_later_a_first_byte_is_the_longer_it_may_yet_take() -> None:
 def test_between_reports_the_bytes_that_must_have_come_count() -> None:
     job = a_job(a_wanted(), A, rate_mbps=8.0, received_until=MB, progress_sec=NOW_SEC)
     job.headed_sec = NOW_SEC
-    assert position(job, NOW_SEC + 0.1) == pytest.approx(1.1 * MB)
-    assert position(job, NOW_SEC + QUIET_SEC - 0.01) == pytest.approx(MB + REPORT_SEC * 1e6)
+    assert position(job, a_node(A), NOW_SEC + 0.1) == pytest.approx(1.1 * MB)
+    assert position(job, a_node(A), NOW_SEC + QUIET_SEC - 0.01) == pytest.approx(
+        MB + REPORT_SEC * 1e6
+    )
 
 
 def test_of_a_range_that_is_quiet_only_what_was_reported_counts() -> None:
     job = a_job(
         a_wanted(), A, rate_mbps=8.0, received_until=MB, headed_sec=NOW_SEC, progress_sec=NOW_SEC
     )
-    assert position(job, NOW_SEC + QUIET_SEC + 0.01) == MB
+    assert position(job, a_node(A), NOW_SEC + QUIET_SEC + 0.01) == MB
 
 
 def test_a_position_is_never_beyond_the_end() -> None:
     job = a_job(a_wanted(), A, rate_mbps=800.0, received_until=MB, progress_sec=NOW_SEC)
-    assert position(job, NOW_SEC + 0.1) == 2 * MB
+    assert position(job, a_node(A), NOW_SEC + 0.1) == 2 * MB
 
 
 def test_the_pace_falls_the_longer_nothing_comes() -> None:
@@ -126,9 +128,19 @@ def test_a_pace_is_measured_from_the_head_of_the_answer() -> None:
 def test_a_moment_is_too_short_for_the_nodes_rate() -> None:
     node = a_node(A, mbps=None)
     job = a_job(a_wanted(), A, headed_sec=NOW_SEC)
-    bring(job, node, 100_000, NOW_SEC + RATE_WINDOW_SEC - 0.01)
+    bring(job, node, 100_000, NOW_SEC + FIRST_WINDOW_SEC - 0.01)
     assert not node.measured
     assert not job.paced
+
+
+def test_a_first_figure_of_a_node_lasts_only_until_the_next() -> None:
+    node = a_node(A, mbps=None)
+    job = a_job(a_wanted(), A, headed_sec=NOW_SEC)
+    bring(job, node, 100_000, NOW_SEC + FIRST_WINDOW_SEC)
+    assert node.rate_mbps == pytest.approx(100_000 * 8 / 1e6 / FIRST_WINDOW_SEC)
+    assert not job.paced
+    bring(job, node, 100_000, NOW_SEC + 0.2)
+    assert node.rate_mbps == pytest.approx(8.0), "all bytes over all the time, not a mean of two"
 
 
 def test_the_next_bytes_do_not_count_the_first_again() -> None:

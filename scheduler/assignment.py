@@ -147,7 +147,7 @@ def next_range(
         if count > 1:
             running = sum(job.node_url == node.node_url for job in chunk.jobs.values())
             # What is left of its share goes to the lanes that are left.
-            size = max(MIN_SHARE_BYTES, math.ceil(size / max(1, count - running)))
+            size = max(_least_share(node), math.ceil(size / max(1, count - running)))
         if end - start - size < _least_share(node):
             size = end - start
         if node.accepts_ranges is not False and _begun_by_a_body(source, sources, nodes):

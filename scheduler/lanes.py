@@ -10,7 +10,6 @@ on a second connection would take half of the link from those.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 
 from common.units import transfer_sec
@@ -19,16 +18,21 @@ from scheduler.timing import REPORT_SEC, is_quiet, outlook, quiet_ratio, wait_se
 from scheduler.wanted import Job
 
 # Each one more gains less, and costs the store as much; a browser opens six.
-MAX_LANES = int(os.environ.get("LANES", "4"))
+MAX_LANES = 4
 # Ten segments (RFC 6928).
 FIRST_WINDOW_BYTES = 10 * 1448
 # A link that holds fewer first windows is filled after two round trips: less than more requests cost.
-MIN_WINDOWS = float(os.environ.get("WIDE", "4"))
+MIN_WINDOWS = 4.0
+# The same where two of them are over this soon.
+MIN_ROUND_TRIP_SEC = 0.03
 
 
 def lanes(node: Node) -> int:
     """Return how many connections fill the link of a node from their first round trip on, one where that is short."""
-    windows = node.rate_mbps * 1e6 / 8 * node.latency_sec / FIRST_WINDOW_BYTES
+    latency_sec = node.latency_sec
+    if latency_sec < MIN_ROUND_TRIP_SEC:
+        return 1
+    windows = node.rate_mbps * 1e6 / 8 * latency_sec / FIRST_WINDOW_BYTES
     return min(MAX_LANES, math.ceil(windows)) if windows >= MIN_WINDOWS else 1
 
 

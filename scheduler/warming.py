@@ -13,11 +13,13 @@ import heapq
 from common.messages import Demand, NodeScores, WarmNodes, WorkerHeartbeat
 from scheduler.commands import Command, SendJob
 from scheduler.dealing import Dealer
+from scheduler.lanes import lanes
 from scheduler.schedule import Schedule
 from scheduler.selection import Node
 
 MAX_NODES = 64
-# One for the range that runs and one for the next, which is asked for before that one ends.
+# One for the range that runs and one for the next, which is asked for before that one ends. Where a node is given
+# more ranges at a time, that many.
 CONNECTIONS_PER_NODE = 2
 # Scores move all the time; a second is soon enough for a connection that may be needed some day.
 CHOOSE_AGAIN_SEC = 1.0
@@ -34,7 +36,9 @@ class Warming:
         self._demanded: set[str] = set()
         self._set: frozenset[str] = frozenset()
         self._chosen_sec: float | None = None
-        self._told: dict[str, frozenset[str]] = {}
+        # It only grows: connections must not flutter.
+        self._count = CONNECTIONS_PER_NODE
+        self._told: dict[str, tuple[frozenset[str], int]] = {}
         self._sessions: set[str] = set()
 
     def update(
@@ -49,6 +53,8 @@ class Warming:
         if self._is_due(event, now_sec):
             self._chosen_sec = now_sec
             self._choose(schedule, dealer, now_sec)
+            nodes = map(schedule.nodes.node, self._set)
+            self._count = max([self._count, *map(lanes, nodes)])
         elif begins:
             self._add(dealer)
         workers = schedule.workers.workers
@@ -56,12 +62,14 @@ class Warming:
             alive = {worker.worker_id for worker in workers}
             self._told = {w: told for w, told in self._told.items() if w in alive}
         commands: list[Command] = []
+        nothing: tuple[frozenset[str], int] = (frozenset(), self._count)
+        wanted = (self._set, self._count)
         for worker in workers:
-            if self._told.get(worker.worker_id, frozenset()) != self._set:
-                self._told[worker.worker_id] = self._set
+            if self._told.get(worker.worker_id, nothing) != wanted:
+                self._told[worker.worker_id] = wanted
                 msg = WarmNodes(
                     node_urls=tuple(sorted(self._set)),
-                    per_node_count=CONNECTIONS_PER_NODE,
+                    per_node_count=self._count,
                 )
                 commands.append(SendJob(worker.jobs_endpoint, msg))
         return commands

@@ -127,9 +127,8 @@ def next_range(
         trial = node.doubtful(now_sec) if urgent else node.on_probation(now_sec)
         if trial and node.accepts_ranges is not False:
             return Choice(source, start, min(end, start + PROBE_BYTES))
-        count = lanes(node) if urgent else 1
-        if _begun_by_a_body(source, sources, nodes):
-            count = 1
+        several = urgent and not _begun_by_a_body(source, sources, nodes)
+        count = lanes(node) if several else 1
         size = _size(
             node,
             chunk,
@@ -145,9 +144,11 @@ def next_range(
         if size <= 0:
             continue
         if count > 1:
+            # What is left of its share goes to the lanes that are left. Where its rate bounds the range, and not its
+            # share, each is longer than the one before, so that they end one after the other.
             running = sum(job.node_url == node.node_url for job in chunk.jobs.values())
-            # What is left of its share goes to the lanes that are left.
-            size = max(_least_share(node), math.ceil(size / max(1, count - running)))
+            size = math.ceil(size / (count if starting else max(1, count - running)))
+            size = max(_least_share(node), size)
         if end - start - size < _least_share(node):
             size = end - start
         if node.accepts_ranges is not False and _begun_by_a_body(source, sources, nodes):

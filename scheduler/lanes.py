@@ -30,7 +30,7 @@ MIN_ROUND_TRIP_SEC = 0.03
 def lanes(node: Node) -> int:
     """Return how many connections fill the link of a node from their first round trip on, one where that is short."""
     latency_sec = node.latency_sec
-    if latency_sec < MIN_ROUND_TRIP_SEC:
+    if latency_sec < MIN_ROUND_TRIP_SEC or not node.latency_known:
         return 1
     windows = node.rate_mbps * 1e6 / 8 * latency_sec / FIRST_WINDOW_BYTES
     return min(MAX_LANES, math.ceil(windows)) if windows >= MIN_WINDOWS else 1
@@ -46,7 +46,7 @@ def may_send_more(node: Node, jobs: Sequence[Job]) -> bool:
     most = lanes(node)
     if waits_for_lanes(node) or not share_a_link(jobs):
         return node.active < most
-    return sum(not job.flowing for job in jobs) < most
+    return node.active < 2 * most or sum(not job.flowing for job in jobs) < most
 
 
 def waits_for_lanes(node: Node) -> bool:

@@ -95,7 +95,7 @@ def test_a_short_range_is_followed_soon_so_that_a_long_way_is_not_idle() -> None
     rig.feed(a_demand(a_chunk(0, [A], size_bytes=100_000), a_chunk(1, [A], size_bytes=LONG)))
     assert transfer_sec(100_000, 100.0) < AHEAD_SEC
     rig.pass_time(AHEAD_SEC)
-    assert [rig.chunk_of(f)[-1] for f in rig.fetches_at(A)] == ["0", "1"]
+    assert list(dict.fromkeys(rig.chunk_of(f)[-1] for f in rig.fetches_at(A))) == ["0", "1"]
 
 
 def test_two_requests_that_reach_a_node_in_swapped_order_do_no_harm() -> None:

@@ -392,7 +392,7 @@ class Dealer:
             self._resize(found.victim, found.cut, commands)
             if not self._start(chunk, found.choice, now_sec, commands):
                 return False
-            waits = lanes.waits_for_lanes(node) and node.active >= lanes.lanes(node)
-            if waits or not beside:
+            most = lanes.lanes(node) if lanes.waits_for_lanes(node) else lanes.MAX_RANGES
+            if node.active >= most or not beside:
                 break
         return holder_url is not None

@@ -19,6 +19,8 @@ from scheduler.wanted import Job
 
 # Each one more gains less, and costs the store as much; a browser opens six.
 MAX_LANES = 4
+# Each lane's range, and the next one that is asked for before it ends.
+MAX_RANGES = 2 * MAX_LANES
 # Ten segments (RFC 6928).
 FIRST_WINDOW_BYTES = 10 * 1448
 # A link that holds fewer first windows is filled after two round trips: less than more requests cost.
@@ -43,8 +45,10 @@ def share_a_link(jobs: Sequence[Job]) -> bool:
 
 def may_send_more(node: Node, jobs: Sequence[Job]) -> bool:
     """Whether a node that sends these ranges, more than one, may be asked for another one, now or soon."""
+    if node.active >= MAX_RANGES or not share_a_link(jobs):
+        return False
     most = lanes(node)
-    if waits_for_lanes(node) or not share_a_link(jobs):
+    if waits_for_lanes(node):
         return node.active < most
     return node.active < 2 * most or sum(not job.flowing for job in jobs) < most
 

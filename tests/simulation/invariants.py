@@ -10,10 +10,10 @@ from common.messages import FetchRange
 from scheduler.assignment import usable_sources
 from scheduler.bytemap import subtract
 from scheduler.commands import Command, SendJob
+from scheduler.lanes import MAX_RANGES
 from scheduler.planner import Event
 from scheduler.wanted import Job, Wanted
 
-MAX_RANGES_PER_NODE = 2
 # What a message to a worker takes beside the round trip.
 TRAVEL_SEC = 0.01
 
@@ -46,7 +46,7 @@ def _books_agree(world: World) -> None:
 def _limits_are_kept(world: World) -> None:
     planner = world.planner
     busy = Counter(job.node_url for job in planner.jobs)
-    assert max(busy.values(), default=0) <= MAX_RANGES_PER_NODE
+    assert max(busy.values(), default=0) <= MAX_RANGES
     by_session: dict[str, set[str]] = {}
     for job in planner.jobs:
         by_session.setdefault(job.chunk.session_id, set()).add(job.chunk.spec.chunk_id)

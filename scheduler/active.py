@@ -6,7 +6,7 @@ question independent of how many nodes and sessions there are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from scheduler.selection import Node, NodeBook
@@ -95,18 +95,13 @@ class ActiveBook:
         """Return all chunks in work."""
         return self._items.values()
 
-    def first(self, group: str) -> Active | None:
-        """Return the most urgent chunk of a group that can be read."""
-        items = self._groups.get(group)
-        return items[0] if items else None
-
     def of_group(self, group: str) -> Sequence[Active]:
         """Return a group's chunks in work, most urgent first."""
         return self._groups.get(group, ())
 
-    def groups(self) -> Iterator[str]:
-        """Return the groups that have chunks in work."""
-        return iter(tuple(self._groups))
+    def firsts(self) -> list[Active]:
+        """Return the most urgent chunk of each group."""
+        return [items[0] for items in self._groups.values()]
 
     def node_urls(self) -> Collection[str]:
         """Return the nodes that have a chunk in work."""

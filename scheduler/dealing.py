@@ -84,9 +84,9 @@ class Dealer:
         asked = self._to_ask(news, now_sec, everything=everything)
         schedule.changed.clear()
         schedule.stirred.clear()
-        groups = self._active.groups() if everything else dict.fromkeys(n.group for n in news)
-        for group in groups:
-            self._make_way(group, now_sec, commands)
+        for first in self._active.firsts() if everything else news:
+            if first.chunk is first.first:
+                self._make_way(first, now_sec, commands)
         for _ in range(MAX_ROUNDS):
             asked.update(self._moved)
             self._moved.clear()
@@ -102,11 +102,11 @@ class Dealer:
         schedule, chooser, book = self._schedule, self._chooser, self._active
         groups = dict.fromkeys(map(chooser.group_of, schedule.touched))
         schedule.touched.clear()
+        if everything:
+            groups.update(dict.fromkeys(chooser.unsettled))
         for url in book.node_urls() if everything else schedule.stirred:
             if not schedule.nodes.node(url).blameless:
                 groups.update((item.group, None) for item in book.of_node(url))
-        if everything:
-            groups.update(dict.fromkeys(chooser.unsettled))
         for chunk in schedule.changed:
             group = chooser.group_of(chunk.session_id)
             if chunk.excluded or chunk.banned or group in chooser.unsettled:
@@ -197,13 +197,10 @@ class Dealer:
         # One node reads a part.
         return any(job.node_url == node.node_url for job in chunk.jobs.values())
 
-    def _make_way(self, group: str, now_sec: float, commands: list[Command]) -> None:
+    def _make_way(self, first: Active, now_sec: float, commands: list[Command]) -> None:
         """Shorten ranges of later chunks where bytes of the most urgent one came back and nobody is free for them."""
-        first = self._active.first(group)
-        if first is None or not first.chunk.is_urgent(now_sec):
-            return
         chunk = first.chunk
-        if self._free_bytes(first) < theft.MIN_STEAL_BYTES:
+        if self._free_bytes(first) < theft.MIN_STEAL_BYTES or not chunk.is_urgent(now_sec):
             return
         later: list[tuple[Node, Job]] = []
         for node in first.nodes:
@@ -303,8 +300,9 @@ class Dealer:
         """Ask a node again when its next request may leave: for other bytes of a chunk, or for those of another one."""
         (job,) = self._schedule.jobs_at(node.node_url)
         item = self._active.item(job.chunk)
+        # What is free there now, or late, may be had then; of chunks that are not the first nothing is taken over early.
         same_chunk = busy_sec >= timing.ahead_sec(node) and (
-            item is not None and self._offers(item, node, now_sec)
+            item is not None and (item.chunk is item.first or self._free_bytes(item) > 0)
         )
         wait_sec = busy_sec - timing.ahead_sec(node, same_chunk=same_chunk)
         if wait_sec > 0:

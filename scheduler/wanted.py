@@ -90,6 +90,8 @@ class Wanted:
     retry_at_sec: float = 0.0
     last_fault: str = "unreachable"
     last_detail: str = ""
+    # Whether ranges may bring the same bytes, or some that are held: bodies without `Range`, ends moved too late.
+    tangled: bool = False
     delivered_sec: float | None = None
     verifying_sec: float | None = None
     failed_at: str = ""
@@ -102,7 +104,7 @@ class Wanted:
 
     def reset_parts(self) -> None:
         """Start from nothing: the worker that held the bytes is gone."""
-        self.verifying_sec = None
+        self.verifying_sec, self.tangled = None, False
         if self.spec.fragments:
             self.parts = {f.fragment_index: ByteMap(f.size_bytes) for f in self.spec.fragments}
         else:
@@ -202,6 +204,9 @@ class Wanted:
         """Return how many bytes nobody brings yet."""
         if not self.coded:
             whole = self.parts[WHOLE]
+            if not self.tangled:
+                claimed = sum([job.end - job.received_until for job in self.jobs.values()])
+                return whole.size - whole.held_bytes - claimed
             return sum(end - start for start, end in gaps(self._spans(WHOLE, whole), whole.size))
         return missing_bytes(self.covers(), self.part_bytes, self.needed_parts)
 

@@ -26,9 +26,6 @@ class Active:
     refused: set[str] = field(default_factory=set)
     # How many bytes are free, as far as known; holds until its ranges change.
     free_bytes: int | None = None
-    # How long the slowest of its ranges still takes; holds for one dealing, and until they change.
-    longest_sec: float = 0.0
-    longest_of: int = 0
 
 
 def urgency(chunk: Wanted) -> tuple[float, int]:

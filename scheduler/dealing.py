@@ -42,7 +42,6 @@ class Dealer:
         self._attention = Attention()
         # How long nodes are busy still; holds for one dealing, and for a node until its ranges change.
         self._busy: dict[str, float] = {}
-        self._dealings = 0
         # Groups with a chunk that found no place among those being read, or no room at a worker.
         self._blocked: dict[str, None] = {}
         # Nodes that may have room, or something to read, since ranges were given out or shortened in this round.
@@ -77,7 +76,6 @@ class Dealer:
         changed is looked at with `everything`.
         """
         schedule = self._schedule
-        self._dealings += 1
         self._busy.clear()
         self._moved.clear()
         news = self._renew(now_sec, commands, everything=everything)
@@ -125,7 +123,7 @@ class Dealer:
                 del self._blocked[group]
                 changed += book.of_group(group)
         for item in changed:
-            item.free_bytes, item.longest_of = None, 0
+            item.free_bytes = None
             item.refused.clear()
         return news + changed
 
@@ -151,9 +149,7 @@ class Dealer:
                     asked[url] = None
         return asked
 
-    def _give_once(
-        self, asked: Iterable[str], now_sec: float, commands: list[Command]
-    ) -> bool:
+    def _give_once(self, asked: Iterable[str], now_sec: float, commands: list[Command]) -> bool:
         """Give each of these nodes at most one range; False when nobody took any."""
         able: list[tuple[float, str, Node, list[Active]]] = []
         for url in asked:
@@ -228,8 +224,9 @@ class Dealer:
             return 0.0
         busy_sec = self._busy.get(node.node_url)
         if busy_sec is None:
-            jobs = self._schedule.jobs_at(node.node_url)
-            busy_sec = max([timing.outlook(job, node, now_sec)[2] for job in jobs], default=0.0)
+            busy_sec = 0.0
+            for job in self._schedule.jobs_at(node.node_url):
+                busy_sec = max(busy_sec, timing.outlook(job, node, now_sec)[2])
             self._busy[node.node_url] = busy_sec
         return busy_sec
 
@@ -261,7 +258,7 @@ class Dealer:
         self._attention.forget(node_url)
         item = self._active.item(chunk)
         if item is not None:
-            item.free_bytes, item.longest_of = None, 0
+            item.free_bytes = None
 
     def _free_bytes(self, item: Active) -> int:
         if item.free_bytes is None:
@@ -269,13 +266,12 @@ class Dealer:
         return item.free_bytes
 
     def _longest_sec(self, item: Active, now_sec: float) -> float:
-        """Return how long the slowest range of a chunk still takes."""
-        if item.longest_of != self._dealings:
-            node = self._schedule.nodes.node
-            jobs = item.chunk.jobs.values()
-            ends_sec = [timing.outlook(job, node(job.node_url), now_sec)[2] for job in jobs]
-            item.longest_sec, item.longest_of = max(ends_sec, default=0.0), self._dealings
-        return item.longest_sec
+        """Return how long the ranges of a chunk take at most."""
+        longest_sec = 0.0
+        for job in item.chunk.jobs.values():
+            node = self._schedule.nodes.node(job.node_url)
+            longest_sec = max(longest_sec, self._busy_sec(node, now_sec))
+        return longest_sec
 
     def _has_room(self, node: Node, now_sec: float) -> bool:
         if node.active == 0:
@@ -300,7 +296,7 @@ class Dealer:
         """Ask a node again when its next request may leave: for other bytes of a chunk, or for those of another one."""
         (job,) = self._schedule.jobs_at(node.node_url)
         item = self._active.item(job.chunk)
-        # What is free there now, or late, may be had then; of chunks that are not the first nothing is taken over early.
+        # Bytes that are free there may be had earlier, or late ones of the most urgent chunk.
         same_chunk = busy_sec >= timing.ahead_sec(node) and (
             item is not None and (item.chunk is item.first or self._free_bytes(item) > 0)
         )

@@ -95,6 +95,7 @@ class Wanted:
     delivered_sec: float | None = None
     verifying_sec: float | None = None
     failed_at: str = ""
+    coded: bool = field(init=False)
     # Where the parts of a spec can be read: asked for at every decision, and the same until the spec is replaced.
     _sources: list[Source] = field(default_factory=list, init=False, repr=False)
     _sources_of: ChunkSpec | None = field(default=None, init=False, repr=False)
@@ -105,6 +106,7 @@ class Wanted:
     def reset_parts(self) -> None:
         """Start from nothing: the worker that held the bytes is gone."""
         self.verifying_sec, self.tangled = None, False
+        self.coded = bool(self.spec.fragments)
         if self.spec.fragments:
             self.parts = {f.fragment_index: ByteMap(f.size_bytes) for f in self.spec.fragments}
         else:
@@ -121,10 +123,6 @@ class Wanted:
     def is_of(self, spec: ChunkSpec) -> bool:
         """Whether bytes held for this chunk are bytes of `spec` too; replicas may differ."""
         return spec is self.spec or _identity(self.spec) == _identity(spec)
-
-    @property
-    def coded(self) -> bool:
-        return bool(self.spec.fragments)
 
     @property
     def needed_parts(self) -> int:

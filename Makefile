@@ -25,7 +25,8 @@ help:
 	@echo 'make test [PYTEST_ARGS="-k name"]    all tests; one tier: $(TIERS:%=test-%)'
 	@echo 'make coverage                        all tests, with a report in htmlcov/'
 	@echo 'make lint, make format               check style and types; rewrite the layout'
-	@echo 'make bench [QUICK=1] [BULK=1]        measure the client and others (BULK=1: the bulk rate)'
+	@echo 'make bench [QUICK=1]                 measure the client and others, write docs/benchmarks.md'
+	@echo 'make bench BULK=1, make bench SCALE=1  bulk rate; many nodes and virtual time (for the next make bench)'
 	@echo 'make lock [UPGRADE=--upgrade]        write requirements/*.txt from requirements/*.in'
 	@echo 'make clean, make distclean           remove caches and reports; and $(VENV) and .data too'
 
@@ -94,8 +95,13 @@ format: $(DEV_STAMP)
 
 # One run of all clients in all scenarios takes hours: each plays its films at their own pace.
 bench: $(DEV_STAMP)
+# What BULK=1 and SCALE=1 measure is on the page that the next one writes.
 ifdef BULK
-	@$(PY) -m bench.bulk $(BENCH_ARGS)
+	@$(PY) -m bench.bulk --json .data/bench/bulk.json $(BENCH_ARGS)
+else ifdef SCALE
+	@$(PY) -m bench.planner --json .data/bench/planner.json
+	@$(PY) -m bench.monitor_scale --json .data/bench/monitor.json
+	@$(PY) -m bench.simulate --seeds 10 --json .data/bench/simulation.json
 else
 	@$(PY) -m bench real $(BENCH_ARGS)
 	@$(PY) -m bench report

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from bench.agenda import Agenda
+from bench.connections import Connection, Connections
 from bench.nodes import Request, SimNode, Wish
 from common.messages import (
     CancelRange,
@@ -83,6 +84,7 @@ class Read:
     fetch: FetchRange
     assembly: Assembly
     request: Request
+    connection: Connection
     reported_until: int
 
 
@@ -106,13 +108,12 @@ class SimWorker:
         self.reads: dict[str, Read] = {}
         self.received_bytes = 0
         self.alive = True
-        self._nodes, self._agenda, self._warm = nodes, agenda, warm
+        self._nodes, self._agenda = nodes, agenda
         self._report, self._deliver = report, deliver
         self._inbox = Channel(agenda, rng, delays.command)
         self._outbox = Channel(agenda, rng, delays.report)
         self._deliveries = Channel(agenda, rng, delays.delivery)
-        # Open connections nobody uses, by node, and how often the node had reset them by then.
-        self._idle: dict[str, tuple[int, int]] = {}
+        self._connections = Connections(nodes, warm=warm)
         self._beat()
         agenda.every(HEARTBEAT_SEC, self._beat, first_sec=agenda.now_sec + rng.uniform(0.1, 1.0))
         agenda.every(
@@ -180,6 +181,7 @@ class SimWorker:
                 wrong.add(a, b, url)
             held.add(start, end, url)
 
+        connection = self._connections.take(url)
         request = self._nodes[url].request(
             Wish(
                 number=assembly.opened.chunk.sequence_num,
@@ -188,13 +190,16 @@ class SimWorker:
                 part_bytes=held.size,
                 silence_sec=fetch.silence_sec,
                 asks_range=fetch.accepts_ranges is not False,
-                cold=not self._take_connection(url),
+                cold=connection.cold,
+                window=connection.window,
             ),
             sink=sink,
             on_head=lambda honoured: self._say_head(fetch, honoured),
             on_end=lambda outcome, detail: self._ended(fetch.job_id, outcome, detail),
         )
-        self.reads[fetch.job_id] = Read(fetch, assembly, request, fetch.start_bytes)
+        self.reads[fetch.job_id] = Read(
+            fetch, assembly, request, connection, reported_until=fetch.start_bytes
+        )
 
     def _discard(self, msg: DiscardRange) -> None:
         assembly = self.assemblies.get(msg.lease_id)
@@ -203,23 +208,6 @@ class SimWorker:
             assembly.verified.discard(msg.part)
             for held in (assembly.parts[msg.part], assembly.wrong[msg.part]):
                 held.remove(msg.start_bytes, msg.end_bytes)
-
-    # ------------------------------------------------------------ connections
-
-    def _take_connection(self, url: str) -> bool:
-        """Take an open connection; False when one must be set up."""
-        if self._warm:
-            return True
-        idle, resets = self._idle.get(url, (0, 0))
-        if resets != self._nodes[url].resets or idle == 0:
-            return False
-        self._idle[url] = (idle - 1, resets)
-        return True
-
-    def _keep_connection(self, url: str) -> None:
-        now = self._nodes[url].resets
-        idle, resets = self._idle.get(url, (0, now))
-        self._idle[url] = ((idle if resets == now else 0) + 1, now)
 
     # ------------------------------------------------------------ ranges
 
@@ -236,7 +224,7 @@ class SimWorker:
         request = read.request
         self.received_bytes += request.received_bytes
         if request.reusable:
-            self._keep_connection(request.node.url)
+            self._connections.keep(request.node.url, read.connection)
         self._say(
             RangeFinished(
                 worker_id=self.worker_id,

@@ -18,11 +18,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from bench.ping_nodes import address_of
+from bench.setting import occasion, write_measured
 from bench.stack import PROJECT_DIR, client_environment, short_dir
 from common.endpoints import Endpoints
 from common.messages import NodeScores
@@ -191,20 +192,25 @@ def _raise_file_limit(nodes: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def run(sizes: Sequence[int] = SIZES, *, measured_sec: float = 30.0, hold_ms: float = 20.0) -> None:
-    """Measure and print the table."""
+def run(
+    sizes: Sequence[int] = SIZES, *, measured_sec: float = 30.0, hold_ms: float = 20.0
+) -> list[Cost]:
+    """Measure, print and return the table."""
+    costs = []
     _raise_file_limit(max(sizes))
     print(
         "nodes  of a core  pings/s  held ms  latency ms  error ms  messages/s  subscriber ms each"
     )
     for nodes in sizes:
         cost = measure(nodes, measured_sec, hold_ms)
+        costs.append(cost)
         print(
             f"{cost.nodes:>5} {cost.cpu_ratio:>10.1%} {cost.pings_per_sec:>8.1f} {cost.held_ms:>8.2f} "
             f"{cost.latency_ms:>11.2f} {cost.latency_ms - cost.held_ms:>9.2f} "
             f"{cost.messages_per_sec:>11.2f} {cost.decode_ms:>19.2f}",
             flush=True,
         )
+    return costs
 
 
 def main() -> None:
@@ -213,12 +219,17 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, help=f"one size instead of {SIZES}")
     parser.add_argument("--seconds", type=float, default=30.0, help="measured time (default 30)")
     parser.add_argument("--hold-ms", type=float, default=20.0, help="how long a node takes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     arguments = parser.parse_args()
-    run(
+    when = occasion("python -m bench.monitor_scale")
+    costs = run(
         (arguments.nodes,) if arguments.nodes else SIZES,
         measured_sec=arguments.seconds,
         hold_ms=arguments.hold_ms,
     )
+    if arguments.json:
+        fields = {"measured_sec": arguments.seconds, "costs": [asdict(cost) for cost in costs]}
+        write_measured(arguments.json, when, fields)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from bench.agenda import Agenda
 from bench.links import EPSILON_BYTES, Flow, Link
+from bench.paced_links import PacedLink
 from bench.scenarios import FaultEvent
 from bench.supplies import rtt_sec, schedule_of
 from cluster.faults import FaultKind, body_limit_bytes, rate_ratio, withholds_answer
 from cluster.profiles import LinkProfile
+from cluster.slow_start import CongestionWindow
 from common.messages import RangeOutcome
 
 # Told (from, until, whether they are wrong) for bytes of use that have come.
@@ -33,6 +35,8 @@ class Wish:
     silence_sec: float
     asks_range: bool
     cold: bool
+    # Of the connection that is used; it counts only where the link has slow start.
+    window: CongestionWindow | None = None
 
 
 class Request:
@@ -163,7 +167,7 @@ class Request:
                 # All of the body is of use.
                 self.honoured = False
                 self.until, self.end = 0, wish.part_bytes
-        self._flow = node.link.open(self._body_bytes, now_sec)
+        self._flow = node.open_flow(self._body_bytes, wish.window)
         self._aim()
         self._on_head(honoured)
 
@@ -230,7 +234,10 @@ class SimNode:
     ) -> None:
         self.url, self.profile, self.agenda = url, profile, agenda
         self._schedule = schedule_of(profile)
-        self.link = Link(self._schedule, offset_sec=profile.trace_offset_sec)
+        offset_sec = profile.trace_offset_sec
+        self.link: Link | PacedLink = Link(self._schedule, offset_sec=offset_sec)
+        if profile.slow_start:
+            self.link = PacedLink(self._schedule, self._rtt_at, offset_sec=offset_sec)
         self.faults = tuple(faults)
         self.kind: FaultKind = "none"
         # How often its connections were reset.
@@ -259,7 +266,13 @@ class SimNode:
 
     def round_trip_sec(self) -> float:
         """Return the link's round trip now."""
-        return rtt_sec(self.profile, self._schedule, self.agenda.now_sec)
+        return self._rtt_at(self.agenda.now_sec)
+
+    def open_flow(self, size_bytes: int, window: CongestionWindow | None) -> Flow:
+        """Begin to send a body over the connection with this window."""
+        if isinstance(self.link, PacedLink):
+            return self.link.open(size_bytes, self.agenda.now_sec, window)
+        return self.link.open(size_bytes, self.agenda.now_sec)
 
     def answer_sec(self) -> float:
         """Return how long an answer takes over an open connection."""
@@ -276,6 +289,9 @@ class SimNode:
             f.kind == "missing" and f.chunk in (None, number) and f.at_sec <= now_sec < f.end_sec
             for f in self.faults
         )
+
+    def _rtt_at(self, at_sec: float) -> float:
+        return rtt_sec(self.profile, self._schedule, at_sec)
 
     def replan(self) -> None:
         """Look again when the next flow comes to its target."""

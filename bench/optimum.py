@@ -64,6 +64,11 @@ class Supply:
             [(edge, sum(link.rate(edge) for link in links)) for edge in edges], ready_sec=edges[0]
         )
 
+    @property
+    def steps(self) -> list[Step]:
+        """Return the steps, the first of which begins when anything can come."""
+        return list(zip(self._starts[1:], self._rates[1:], strict=True))
+
     def rate(self, at_sec: float) -> float:
         """Return the bytes a second from that time on."""
         return self._rates[bisect.bisect_right(self._starts, at_sec) - 1]
@@ -91,6 +96,31 @@ class Supply:
                 return self._starts[index] + left / self._rates[index]
             index += 1
         return math.inf
+
+
+def ramped(supply: Supply, *, ready_sec: float, rtt_sec: float, window_bytes: int) -> Supply:
+    """Return what a link carries at best over connections that begin slowly.
+
+    They begin together at `ready_sec` with `window_bytes` among them, and double that each round trip: in each the
+    link carries no more than the window of that round, as early as it can. Once a window fills a round trip, the link
+    is the limit for good: who always has bytes on the way never begins anew.
+    """
+    if rtt_sec <= 0:
+        return supply
+    steps: list[Step] = [(start, rate) for start, rate in supply.steps if start <= ready_sec]
+    round_sec, allowed = ready_sec, float(window_bytes)
+    for _ in range(_MAX_DOUBLINGS):
+        end_sec = round_sec + rtt_sec
+        full_sec = supply.time_when(supply.carried(round_sec) + allowed)
+        if full_sec >= end_sec:
+            break
+        steps.append((round_sec, supply.rate(round_sec)))
+        steps += [(start, rate) for start, rate in supply.steps if round_sec < start < full_sec]
+        steps.append((full_sec, 0.0))
+        round_sec, allowed = end_sec, allowed * 2
+    steps.append((round_sec, supply.rate(round_sec)))
+    steps += [(start, rate) for start, rate in supply.steps if start > round_sec]
+    return Supply(steps, ready_sec=ready_sec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

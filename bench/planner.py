@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import cProfile
 import pstats
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from bench.planner_load import PlannerLoad
+from bench.setting import occasion, write_measured
 
 SIZES = (62, 250, 1000, 4000)
 SESSIONS = 200
@@ -28,8 +29,8 @@ class Cost:
     sessions: int
     virtual_sec: float
     planner_sec: float
-    decisions: Counter[str]
-    events: Counter[str]
+    decisions: dict[str, int]
+    events: dict[str, int]
     event_sec: dict[str, float]
     digest: str
 
@@ -49,9 +50,9 @@ def measure(
         sessions=sessions,
         virtual_sec=virtual_sec,
         planner_sec=sum(world.event_sec.values()),
-        decisions=world.decisions,
-        events=world.events,
-        event_sec=world.event_sec,
+        decisions=dict(world.decisions),
+        events=dict(world.events),
+        event_sec=dict(world.event_sec),
         digest=world.digest(),
     )
 
@@ -63,12 +64,14 @@ def run(
     virtual_sec: float = 10.0,
     seed: int = 1,
     profile: bool = False,
-) -> None:
-    """Print the table; `commands` names the stream of commands, to see whether a change changed decisions."""
+) -> list[Cost]:
+    """Print and return the table; `commands` names the stream of commands: has a change changed decisions?"""
+    costs = []
     print("nodes sessions  decisions  per s  us each   events  per s  of a core  commands")
     for nodes in sizes:
         cost = measure(nodes, sessions, virtual_sec, seed=seed, profile=profile)
-        decisions, events = cost.decisions.total(), cost.events.total()
+        costs.append(cost)
+        decisions, events = sum(cost.decisions.values()), sum(cost.events.values())
         print(
             f"{cost.nodes:>5} {cost.sessions:>8} {decisions:>10} {decisions / cost.planner_sec:>6.0f} "
             f"{cost.planner_sec / decisions * 1e6:>8.0f} {events:>8} "
@@ -81,6 +84,7 @@ def run(
             print(
                 f"      {name:<16} {count:>7} events {took_sec:>7.2f} s {took_sec / count * 1e6:>8.0f} us each"
             )
+    return costs
 
 
 def main() -> None:
@@ -91,14 +95,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="virtual time (default 10)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--profile", action="store_true", help="print where the time goes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     arguments = parser.parse_args()
-    run(
+    when = occasion("python -m bench.planner")
+    costs = run(
         (arguments.nodes,) if arguments.nodes else SIZES,
         sessions=arguments.sessions,
         virtual_sec=arguments.seconds,
         seed=arguments.seed,
         profile=arguments.profile,
     )
+    if arguments.json:
+        write_measured(arguments.json, when, {"costs": [asdict(cost) for cost in costs]})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.deliveries import Body, Film
-from scheduler.bytemap import Span
+from scheduler.bytemap import Span, subtract
 from scheduler.coverage import missing_bytes, short_spans, union
 
 # Shorter than any viewer sees, longer than the notes' stamps are rough.
@@ -173,24 +173,42 @@ def reaction_sec(film: Film, bodies: Sequence[Body], outage: Outage) -> float | 
 def _asked_elsewhere_sec(
     film: Film, body: Body, due: Span, others: Sequence[Body], from_sec: float
 ) -> float | None:
-    """Return when every due position was covered by bytes that had come or were asked of other nodes."""
-    number = body.stored.chunk
+    """Return when, at every due position, bytes had come or been asked of other nodes in place of those due.
+
+    Of a coded chunk, one more fragment than before is enough, for the rest may not have been asked for yet.
+    """
+    size, needed = film.part_bytes[body.stored.chunk], film.needed[body.stored.chunk]
+    before = _asked_by(from_sec, body, others, from_sec)
     asked = {other.asked_sec for other in others if other.asked_sec > from_sec}
     brought = {at for at, _ in body.sent if at > from_sec}
     for at_sec in sorted({from_sec, *asked, *brought}):
-        spans: dict[int, list[Span]] = defaultdict(list)
-        for other in others:
-            running = other.node != body.node and other.ended_sec >= from_sec
-            if running and other.asked_sec <= at_sec:
-                spans[other.stored.part].append((other.asked_from, other.asked_until))
-            else:
-                spans[other.stored.part] += other.good_spans(at_sec)
-        spans[body.stored.part] += body.good_spans(at_sec)
-        covers = [union(found) for found in spans.values()]
-        short = short_spans(covers, film.part_bytes[number], film.needed[number])
-        if not any(start < due[1] and end > due[0] for start, end in short):
+        now = _asked_by(at_sec, body, others, from_sec)
+        lacking = [
+            span
+            for count in range(1, needed + 1)
+            for span in subtract(
+                short_spans(now, size, count),
+                short_spans(before, size, count - 1) if count > 1 else [],
+            )
+        ]
+        if not any(start < due[1] and end > due[0] for start, end in lacking):
             return at_sec
     return None
+
+
+def _asked_by(
+    at_sec: float, body: Body, others: Sequence[Body], from_sec: float
+) -> list[list[Span]]:
+    """Return what of each part had come by then, or was on its way from other nodes after the trouble began."""
+    spans: dict[int, list[Span]] = defaultdict(list)
+    for other in others:
+        running = other.node != body.node and other.ended_sec >= from_sec
+        if running and other.asked_sec <= at_sec:
+            spans[other.stored.part].append((other.asked_from, other.asked_until))
+        else:
+            spans[other.stored.part] += other.good_spans(at_sec)
+    spans[body.stored.part] += body.good_spans(at_sec)
+    return [union(found) for found in spans.values()]
 
 
 def reuse_sec(bodies: Iterable[Body], outage: Outage) -> float | None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import os
-import platform
-import subprocess
 import sys
 import threading
 import time
@@ -20,13 +17,14 @@ from bench import results
 from bench.breakdown import node_times, node_times_text, request_rows, requests_text
 from bench.deliveries import Body, film_of
 from bench.figures import Figures, figures_of, outcome_bodies
-from bench.results import RESULTS_DIR, Result, Setting, geometric_mean, medians
+from bench.results import RESULTS_DIR, Result, geometric_mean, medians
 from bench.runs import CLIENTS, Client, Outcome, play
 from bench.scenarios import SCENARIO_NAMES, Scenario, scenario
-from bench.stack import PROJECT_DIR, short_dir
+from bench.setting import here
+from bench.stack import short_dir
 from bench.stage import Stage
 
-QUICK_SCENARIOS = ("steady", "tight", "silent-start", "gray", "mixed-range")
+QUICK_SCENARIOS = ("steady", "tight", "silent-start", "dead-first")
 QUICK_CLIENTS = ("ours", "score", "roundrobin")
 # A comparison client that is not installed, or does not know such films, says so with this exit code.
 _CANNOT_PLAY = 2
@@ -51,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--only", default=",".join(QUICK_SCENARIOS) if quick else "", help="scenarios, by comma")
     add("--clients", default=",".join(QUICK_CLIENTS if quick else DEFAULT_CLIENTS), help="by comma")
     add("--runs", type=int, default=1 if quick else 3, help="runs of each (default %(default)s)")
-    add("--jobs", type=int, default=1, help="comparison clients at the same time (default 1)")
+    add("--jobs", type=int, default=2, help="comparison clients at the same time (default 2)")
+    add("--ours-jobs", type=int, default=1, help="scenarios of ours at the same time (default 1)")
     add("--explain", action="store_true", help="show where the time until the first chunk went")
     add("--seed", type=int, default=1, help="draws the traces (default 1)")
     add("--results", type=Path, default=None, help="file to append to (default: a new one)")
@@ -70,14 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
     others = [client for client in clients if not client.ours]
     print(f"{len(played)} scenarios, {arguments.runs} runs each; results in {path}", flush=True)
     recorder = _Recorder(path)
-    # Ours run alone on the machine, one after the other.
-    for one in played:
-        if ours:
-            _work(_job(one, ours, arguments), recorder)
+    # By default ours run alone on the machine, one after the other.
+    _work_all([_job(one, ours, arguments) for one in played if ours], arguments.ours_jobs, recorder)
     jobs = [_job(one, (client,), arguments) for one, client in itertools.product(played, others)]
-    with ThreadPoolExecutor(max_workers=max(1, arguments.jobs)) as pool:
-        for done in [pool.submit(_work, job, recorder) for job in jobs]:
-            done.result()
+    _work_all(jobs, arguments.jobs, recorder)
     print_summary(recorder.results)
     return 0
 
@@ -107,6 +102,12 @@ class _Recorder:
             results.append(self._path, result)
             self.results.append(result)
             print(_line(result), flush=True)
+
+
+def _work_all(jobs: Sequence[_Job], at_once: int, recorder: _Recorder) -> None:
+    with ThreadPoolExecutor(max_workers=max(1, at_once)) as pool:
+        for done in [pool.submit(_work, job, recorder) for job in jobs]:
+            done.result()
 
 
 def _work(job: _Job, recorder: _Recorder) -> None:
@@ -147,27 +148,6 @@ def _explanation(outcome: Outcome, figures: Figures, bodies: Sequence[Body]) -> 
     until_sec = outcome.end_unix_sec - outcome.zero_unix_sec if ready_sec is None else ready_sec
     times = node_times(bodies, len(outcome.records), until_sec)
     return f"{requests_text(request_rows(bodies), until_sec)}\n{node_times_text(times)}"
-
-
-def here() -> Setting:
-    """Return where this process runs."""
-    quick = os.environ.get("QUICK", "")
-    words = [*([f"QUICK={quick}"] if quick else []), "python -m bench", *sys.argv[1:]]
-    return Setting(
-        command=" ".join(words),
-        revision=_revision(),
-        python=platform.python_version(),
-        cores=len(os.sched_getaffinity(0)),
-    )
-
-
-def _revision() -> str:
-    """Return the state of the code, "" where it is not under version control."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    with contextlib.suppress(OSError):
-        done = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-    return ""
 
 
 def _line(result: Result) -> str:

@@ -1,16 +1,20 @@
-"""`python -m bench report`: write docs/benchmarks.md and its plots from the results of several runs."""
+"""`python -m bench report`: write docs/benchmarks.md and its plots from the results of many runs."""
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import time
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench import plots
+from bench.comparison import comparison_text, is_ours
+from bench.figures_pages import KINDS, read_section
 from bench.results import RESULTS_DIR, Result, geometric_mean, load, medians
+from bench.scenarios import SCENARIO_NAMES
 from bench.stack import PROJECT_DIR
+from bench.tables import command_text, day_text, table
 
 DOCS_DIR = PROJECT_DIR / "docs"
 # Clients in the order of the tables; others follow.
@@ -33,11 +37,12 @@ _INTRODUCTION = """# Benchmarks
 
 How close the client comes to what the links allow, next to others. This page is written by `make bench`; nothing in
 it is typed by hand.
+"""
 
-Every run is real: the film lies on nodes of the [embedded cluster](../cluster), each behind a link with a rate and a
-round trip; the clients are processes of their own and play it at its own pace. What a viewer got is computed outside
-the clients, from the nodes' notes of which bytes left when: a chunk counts once its last byte has been sent and no
-byte of it is wrong. The clock begins when the manifest is asked for.
+_METHOD = """Every run is real: the film lies on nodes of the [embedded cluster](../cluster), each behind a link with a
+rate and a round trip; the clients are processes of their own and play it at its own pace. What a viewer got is computed
+outside the clients, from the nodes' notes of which bytes left when: a chunk counts once its last byte has been sent and
+no byte of it is wrong. The clock begins when the manifest is asked for.
 
 **ratio** = (startup + stalled + unplayed seconds) / the least that anyone could have had on the same links with the
 same faults, who knows them in advance and holds at most 30 s of the film (`bench/optimum.py`). 1.00 is the limit of
@@ -53,53 +58,94 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "results", nargs="*", type=Path, help="results files (default: the newest one)"
     )
+    for kind in KINDS:
+        parser.add_argument(
+            f"--{kind}",
+            type=Path,
+            metavar="FILE",
+            help=f"its {kind} section (default: {kind}.json beside the results, if there is one)",
+        )
     parser.add_argument("--docs", type=Path, default=DOCS_DIR, help="folder to write to")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page; return the exit code."""
-    paths = arguments.results or sorted(RESULTS_DIR.glob("*.jsonl"))[-1:]
-    found = load(paths)
-    if not found:
-        print("bench: no results; run `python -m bench real` first")
+    try:
+        found = _in_order(load(_results_files(arguments.results)))
+        sections = [read_section(kind, path) for kind, path in _measurements(arguments)]
+    except (OSError, ValueError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    if not found and not sections:
+        print("bench: no results; run `python -m bench real` first", file=sys.stderr)
         return 2
     folder: Path = arguments.docs
     (folder / "benchmarks").mkdir(parents=True, exist_ok=True)
     for name, picture in pictures(found).items():
         (folder / "benchmarks" / name).write_text(picture, encoding="utf-8")
-    (folder / "benchmarks.md").write_text(page(found), encoding="utf-8")
-    print(f"wrote {folder / 'benchmarks.md'} from {len(found)} runs")
+    (folder / "benchmarks.md").write_text(page(found, sections), encoding="utf-8")
+    print(
+        f"wrote {folder / 'benchmarks.md'} from {len(found)} runs and {len(sections)} measurements"
+    )
     return 0
 
 
-def page(found: Sequence[Result]) -> str:
-    """Return the page."""
-    parts = [
-        _INTRODUCTION,
+def _results_files(given: Sequence[Path]) -> list[Path]:
+    """Return the files given, each once, or else the newest."""
+    newest = sorted(RESULTS_DIR.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)[-1:]
+    return list(dict.fromkeys(path.resolve() for path in given)) or newest
+
+
+def _measurements(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
+    """Return the files of the further sections, in the page's order."""
+    found = []
+    for kind in KINDS:
+        given: Path | None = getattr(arguments, kind)
+        usual = RESULTS_DIR / f"{kind}.json"
+        if given is not None or usual.exists():
+            found.append((kind, given or usual))
+    return found
+
+
+def _in_order(found: Sequence[Result]) -> list[Result]:
+    """Return runs of several files as if they were from one: by scenario, in the usual order."""
+    places = {name: place for place, name in enumerate(SCENARIO_NAMES)}
+    return sorted(found, key=lambda result: places.get(result.scenario, len(places)))
+
+
+def page(found: Sequence[Result], sections: Sequence[str] = ()) -> str:
+    """Return the page: the real runs, if any, then the further sections."""
+    parts = [_INTRODUCTION, *(_real_parts(found) if found else []), *sections]
+    return "\n".join(part for part in parts if part)
+
+
+def _real_parts(found: Sequence[Result]) -> list[str]:
+    ours, others = (
+        [r for name in _clients(found) if is_ours(name) is mine for r in medians(found, name)]
+        for mine in (True, False)
+    )
+    return [
+        _METHOD,
         _what_was_run(found),
         "## Ratio to the optimum\n",
         _ratio_table(found),
+        comparison_text(found),
         "![Ratio to the optimum by scenario and client](benchmarks/ratios.svg)\n",
-        "## Ours in detail\n",
-        _detail_table(
-            [r for name in _clients(found) if _is_ours(name) for r in medians(found, name)]
-        ),
+        *(["## Ours in detail\n", _detail_table(ours)] if ours else []),
         _cold_text(found),
-        "## The others in detail\n",
-        _detail_table(
-            [r for name in _clients(found) if not _is_ours(name) for r in medians(found, name)]
-        ),
+        *(["## The others in detail\n", _detail_table(others)] if others else []),
         *(
             f"![Seconds of film in hand: {name}](benchmarks/buffer-{name}.svg)\n"
             for name in _BUFFER_SCENARIOS
             if any(result.scenario == name for result in found)
         ),
     ]
-    return "\n".join(part for part in parts if part)
 
 
 def pictures(found: Sequence[Result]) -> dict[str, str]:
-    """Return the plots by file name."""
+    """Return the plots by file name; none of no runs."""
+    if not found:
+        return {}
     names = [name for name in _PLOTTED if any(r.client == name for r in found)]
     chosen = {name: {r.scenario: r for r in medians(found, name)} for name in names}
     made = {
@@ -125,7 +171,7 @@ def pictures(found: Sequence[Result]) -> dict[str, str]:
 
 
 def _what_was_run(found: Sequence[Result]) -> str:
-    days = sorted({time.strftime("%Y-%m-%d", time.gmtime(r.began_unix_sec)) for r in found})
+    days = sorted({day_text(r.began_unix_sec) for r in found})
     settings = list(dict.fromkeys(r.setting for r in found))
     machines = sorted({f"{s.cores} cores, Python {s.python}" for s in settings})
     revisions = sorted({s.revision for s in settings if s.revision})
@@ -143,7 +189,7 @@ def _what_was_run(found: Sequence[Result]) -> str:
         "tables show the run with the median ratio",
         f"* code: {', '.join(revisions) or 'not under version control'}",
         "* commands:",
-        *(f"  * `{command}`" for command in dict.fromkeys(s.command for s in settings)),
+        *(f"  * {text}" for text in dict.fromkeys(command_text(s.command) for s in settings)),
     ]
     return "## What was run\n\n" + "\n".join(rows) + "\n"
 
@@ -167,7 +213,7 @@ def _ratio_table(found: Sequence[Result]) -> str:
     worst = [max((r.figures.ratio for r in chosen[n].values()), default=0.0) for n in names]
     rows.append(["**worst**", *(f"{value:.2f}" for value in worst)])
     note = "✓: its nodes are up, honest and answer ranges.\n"
-    return _table(["scenario", *names], rows) + "\n" + note
+    return table(["scenario", *names], rows) + "\n" + note
 
 
 def _mean_text(chosen: Iterable[Result], only_healthy: bool) -> str:
@@ -213,7 +259,7 @@ def _detail_table(chosen: Sequence[Result]) -> str:
         f"Waste of {chosen[0].client}: {statistics.fmean(wastes):.1%} on average, {max(wastes):.1%} at most. "
         "CPU counts every process of the client for the whole run, which lasts as long as the film.\n"
     )
-    return _table(head, rows) + "\n" + note
+    return table(head, rows) + "\n" + note
 
 
 def _cold_text(found: Sequence[Result]) -> str:
@@ -229,7 +275,7 @@ def _cold_text(found: Sequence[Result]) -> str:
         return ""
     rows = [[n, f"{late_sec['ours'][n]:.3f}", f"{late_sec[_COLD][n]:.3f}"] for n in both]
     head = ["scenario", "joined to a running stack", "cold: from the command, own stack"]
-    return "Seconds from the bound to the first chunk:\n\n" + _table(head, rows)
+    return "Seconds from the bound to the first chunk:\n\n" + table(head, rows)
 
 
 def _buffer(result: Result) -> list[tuple[float, float]]:
@@ -262,14 +308,5 @@ def _clients(found: Sequence[Result]) -> list[str]:
     return [n for n in _ORDER if n in there] + [n for n in there if n not in _ORDER]
 
 
-def _is_ours(name: str) -> bool:
-    return name.startswith("ours")
-
-
 def _scenarios(found: Sequence[Result]) -> list[str]:
     return list(dict.fromkeys(r.scenario for r in found))
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *("--:" for _ in head[1:])]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows)) + "\n"

@@ -56,22 +56,26 @@ def append(path: Path, result: Result) -> None:
 
 
 def load(paths: Iterable[Path]) -> list[Result]:
-    """Return the runs of several files."""
+    """Return the runs of several files; ValueError names a line that is none."""
     found = []
     for path in paths:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            figures: dict[str, Any] = row.pop("figures")
-            for name in ("reactions", "reuses"):
-                figures[name] = tuple(tuple(pair) for pair in figures[name])
-            for name in ("ready_sec", "first_asked_sec"):
-                figures[name] = tuple(figures[name])
-            requests = tuple(RequestRow(*fields) for fields in row.pop("requests"))
-            setting = Setting(**row.pop("setting"))
-            found.append(
-                Result(**row, setting=setting, figures=Figures(**figures), requests=requests)
-            )
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                found.append(_result(json.loads(line)))
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{path}:{number} is no run of this version: {error!r}") from error
     return found
+
+
+def _result(row: dict[str, Any]) -> Result:
+    figures: dict[str, Any] = row.pop("figures")
+    for name in ("reactions", "reuses"):
+        figures[name] = tuple(tuple(pair) for pair in figures[name])
+    for name in ("ready_sec", "first_asked_sec"):
+        figures[name] = tuple(figures[name])
+    requests = tuple(RequestRow(*fields) for fields in row.pop("requests"))
+    setting = Setting(**row.pop("setting"))
+    return Result(**row, setting=setting, figures=Figures(**figures), requests=requests)
 
 
 def medians(found: Sequence[Result], client: str) -> list[Result]:

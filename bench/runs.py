@@ -86,8 +86,8 @@ class Outcome:
 def play(stage: Stage, client: Client) -> Outcome:
     """Play the film once and collect what happened."""
     with short_dir() as folder, stage.show() as show:
-        began_unix_sec = time.time()
         with _standing(client, stage, folder) as pids:
+            show.restart_links()
             before_sec = sum(map(_cpu_sec, pids))
             command_unix_sec = time.time()
             ended = _run(_command(client, show, folder), folder, stage.scenario.film_sec)
@@ -104,7 +104,8 @@ def play(stage: Stage, client: Client) -> Outcome:
         exit_code=ended.exit_code,
         cut_off=ended.cut_off,
         cpu_sec=cpu_sec,
-        records=stage.records_since(began_unix_sec),
+        # Not what a standing stack asked for before.
+        records=stage.records_since(command_unix_sec),
         origin_unix_sec=show.origin_unix_sec,
         faults=show.applied,
         own_account=_last_json(ended.stdout),

@@ -21,9 +21,12 @@ MIN_CAPACITY_RATIO = 1.3
 _DRAWS = 1000
 
 
-def _links(*rate_and_rtt: tuple[float, float], no_range: bool = False) -> tuple[LinkProfile, ...]:
+def _links(
+    *rate_and_rtt: tuple[float, float], no_range: bool = False, slow_start: bool = False
+) -> tuple[LinkProfile, ...]:
     return tuple(
-        LinkProfile(rate_mbps=rate, rtt_ms=rtt, no_range=no_range) for rate, rtt in rate_and_rtt
+        LinkProfile(rate_mbps=rate, rtt_ms=rtt, no_range=no_range, slow_start=slow_start)
+        for rate, rtt in rate_and_rtt
     )
 
 
@@ -210,6 +213,24 @@ _FIXED: tuple[Scenario, ...] = (
         name="rtt-200",
         title="round trips of 200 ms",
         nodes=_links((20, 200), (10, 200), (5, 200)),
+        chunks=8,
+        chunk_bytes=2 * MIB,
+        chunk_sec=4.0,
+        healthy=True,
+    ),
+    Scenario(
+        name="slow-start",
+        title="each connection begins slowly, round trips of 60, 80 and 100 ms",
+        nodes=_links((20, 60), (10, 80), (5, 100), slow_start=True),
+        chunks=8,
+        chunk_bytes=2 * MIB,
+        chunk_sec=4.0,
+        healthy=True,
+    ),
+    Scenario(
+        name="slow-start-200",
+        title="each connection begins slowly, round trips of 200 ms",
+        nodes=_links((20, 200), (10, 200), (5, 200), slow_start=True),
         chunks=8,
         chunk_bytes=2 * MIB,
         chunk_sec=4.0,

@@ -13,9 +13,11 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from bench.reactions import Reactions
 from bench.scenarios import SCENARIO_NAMES, Scenario, lengthened, scenario
+from bench.setting import occasion, write_measured
 from bench.supplies import optimum_of
 from bench.viewer import Viewer, manifest_of, node_url
 from bench.world import MonitorMode, NodePlan, World
@@ -25,6 +27,7 @@ from common.messages import Policy
 # A run that takes this much longer than the film has failed.
 PATIENCE_FILMS = 4.0
 PATIENCE_SEC = 60.0
+_STDOUT = Path("-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +36,9 @@ class Setup:
 
     seed: int = 1
     workers: int = 2
-    warm: bool = False
-    monitor: MonitorMode = "fresh"
+    # As a session finds a standing stack: connections wait, nodes are known.
+    warm: bool = True
+    monitor: MonitorMode = "known"
     policy: Policy = "deadline"
     # Media needed to start; 0 begins with the first chunk, as the optimum does.
     start_playback_sec: float = 0.0
@@ -198,17 +202,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes that simulate")
     parser.add_argument("--policy", choices=("deadline", "score"), default="deadline")
     parser.add_argument("--film-sec", type=float, help="play films of about this length instead")
-    parser.add_argument("--json", action="store_true", help="one JSON object per session")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        type=Path,
+        const=_STDOUT,
+        metavar="FILE",
+        help="print one JSON object per session; or write all to FILE and print the table",
+    )
     ready = parser.add_mutually_exclusive_group()
-    ready.add_argument("--warm", action="store_true", help="a set-up connection for every request")
-    ready.add_argument("--cold", action="store_true", help="connections are set up (default)")
+    ready.add_argument(
+        "--warm", action="store_true", help="a set-up connection for every request (default)"
+    )
+    ready.add_argument("--cold", action="store_true", help="connections are set up")
     parser.add_argument(
         "--monitor",
         choices=("fresh", "known", "none"),
-        default="fresh",
+        default="known",
         help="it begins with the session, has pinged all nodes before, or is missing",
     )
     arguments = parser.parse_args(argv)
+    when = occasion("python -m bench.simulate")
     names = arguments.only.split(",") if arguments.only else SCENARIO_NAMES
     tasks: list[tuple[Scenario, Setup]] = []
     for name in names:
@@ -222,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             setup = Setup(
                 seed=seed,
                 workers=arguments.workers,
-                warm=arguments.warm,
+                warm=not arguments.cold,
                 monitor=arguments.monitor,
                 policy=arguments.policy,
             )
@@ -232,11 +246,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             outcomes = pool.map(_run, tasks, chunksize=4)
     else:
         outcomes = [_run(task) for task in tasks]
-    if arguments.json:
+    if arguments.json == _STDOUT:
         for outcome in outcomes:
             print(json.dumps(asdict(outcome)))
-    else:
-        print(table(outcomes))
+        return 0
+    print(table(outcomes))
+    if arguments.json:
+        write_measured(arguments.json, when, {"outcomes": [asdict(one) for one in outcomes]})
     return 0
 
 

@@ -8,7 +8,6 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +83,7 @@ class Stage:
 class Show:
     """One run of a scenario: a metadata service that notes the manifest request, and faults from then on.
 
-    Faults due at 0 are in force before the client starts. Traces begin again with the manifest request.
+    Faults due at 0 are in force before the client starts.
     """
 
     def __init__(self, stage: Stage) -> None:
@@ -94,7 +93,6 @@ class Show:
         self.applied: list[AppliedFault] = []
         self.origin_unix_sec: list[float] = []
         self._closing = threading.Event()
-        self._pool = ThreadPoolExecutor(max_workers=8)
         self._thread = threading.Thread(target=self._conduct)
 
     def __enter__(self) -> Self:
@@ -112,7 +110,6 @@ class Show:
     ) -> None:
         self._closing.set()
         self._thread.join()
-        self._pool.shutdown()
         self.metadata.close()
         for url in self._cluster.node_urls:
             self._cluster.set_fault(url, "none")
@@ -123,15 +120,20 @@ class Show:
         asked = self.metadata.asked_unix_sec
         return asked[0] if asked else None
 
+    def restart_links(self) -> None:
+        """Play all traces from their beginning; called right before the client starts.
+
+        Not with the manifest request: nothing but the client is to be busy in the moments that count.
+        """
+        statuses = [self._cluster.restart_link(url) for url in self._cluster.node_urls]
+        self.origin_unix_sec = [status["link"]["origin_unix_sec"] for status in statuses]
+
     def _conduct(self) -> None:
         while not self.metadata.asked.wait(0.1):
             if self._closing.is_set():
                 return
-        urls = self._cluster.node_urls
-        statuses = self._pool.map(self._cluster.restart_link, urls)
-        self.origin_unix_sec = [status["link"]["origin_unix_sec"] for status in statuses]
         zero_unix_sec = self.metadata.asked_unix_sec[0]
-        for at_sec, event, begins in _timetable(self._stage.scenario.faults):
+        for at_sec, event, begins in timetable(self._stage.scenario.faults):
             if self._closing.wait(max(0.0, zero_unix_sec + at_sec - time.time())):
                 return
             if begins:
@@ -166,7 +168,7 @@ class Show:
         ]
 
 
-def _timetable(faults: Sequence[FaultEvent]) -> list[tuple[float, FaultEvent, bool]]:
+def timetable(faults: Sequence[FaultEvent]) -> list[tuple[float, FaultEvent, bool]]:
     """Return what is to be done after the manifest request: (when, which, begins); ends before beginnings."""
     begins = [(f.at_sec, 1, f) for f in faults if f.at_sec > 0]
     ends = [(max(0.0, f.at_sec) + f.for_sec, 0, f) for f in faults if f.for_sec is not None]

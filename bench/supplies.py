@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from bench.optimum import Film, Optimum, Part, Span, Step, Supply, optimum, whole_bodies
+from bench.optimum import Film, Optimum, Part, Span, Step, Supply, optimum, ramped, whole_bodies
 from bench.scenarios import FaultEvent, Scenario
 from cluster.faults import FaultKind, rate_ratio
 from cluster.profiles import LinkProfile, load_schedule
 from cluster.shaping import RateSchedule, TraceStep
+from cluster.slow_start import INITIAL_WINDOW_BYTES
 
 # An unlimited link, for sums: 100 Gbit/s.
 UNLIMITED_BYTES_PER_SEC = 100e9 / 8
 # Bytes of these faults are of no use, or do not come. Half a body (stall, truncate) is of use.
 _USELESS: frozenset[FaultKind] = frozenset({"down", "silent", "silent_data", "503", "corrupt"})
 DATA_FRAGMENTS = 3
+# Where connections begin slowly, the floor has this many to each node, all used from the first moment. A browser opens
+# six; a store with many viewers is not happy with more, and each one more gains less.
+FLOOR_CONNECTIONS = 4
 # Longer than any film here is played.
 HORIZON_SEC = 1200.0
 
@@ -42,7 +47,10 @@ def rtt_sec(profile: LinkProfile, schedule: RateSchedule, at_sec: float) -> floa
 def supply_of(
     profile: LinkProfile, faults: Iterable[FaultEvent], *, horizon_sec: float = HORIZON_SEC
 ) -> Supply:
-    """Return what a link can carry under its faults, from its first round trip on."""
+    """Return what a link can carry under its faults, from its first round trip on.
+
+    Where its connections begin slowly that is what `FLOOR_CONNECTIONS` of them can carry.
+    """
     schedule = schedule_of(profile)
     faults = [f for f in faults if f.chunk is None]
     steps = _schedule_steps(schedule, profile.trace_offset_sec, horizon_sec)
@@ -56,7 +64,12 @@ def supply_of(
             at += 1
         ratio = math.prod(_kept_ratio(f.kind) for f in faults if f.at_sec <= edge < f.end_sec)
         found.append((edge, steps[at][1] * ratio))
-    return Supply(found, ready_sec=rtt_sec(profile, schedule, 0.0))
+    first_sec = rtt_sec(profile, schedule, 0.0)
+    supply = Supply(found, ready_sec=first_sec)
+    if not profile.slow_start:
+        return supply
+    window_bytes = FLOOR_CONNECTIONS * INITIAL_WINDOW_BYTES
+    return ramped(supply, ready_sec=first_sec, rtt_sec=first_sec, window_bytes=window_bytes)
 
 
 def _kept_ratio(kind: FaultKind) -> float:
@@ -103,6 +116,13 @@ def film_of(scenario: Scenario) -> Film:
             for chunk in range(scenario.chunks)
         )
     return Film(size_bytes=size, chunk_sec=scenario.chunk_sec, parts=chunks)
+
+
+def without_slow_start(scenario: Scenario) -> Scenario:
+    """Return the same scenario on links where connections begin at full speed."""
+    return replace(
+        scenario, nodes=tuple(replace(profile, slow_start=False) for profile in scenario.nodes)
+    )
 
 
 def optimum_of(scenario: Scenario) -> Optimum:

@@ -9,6 +9,9 @@ from common.messages import ChunkSpec, WantedChunk
 # Without pacing nothing is due at a time; this spacing keeps the order and tells the planner to be quick. Not even the
 # first is due at once: later ones would be held back for its sake, and nobody waits for it.
 UNPACED_SPACING_SEC = 0.5
+# Nor is there a playhead to keep ahead of: so many chunks are enough to keep every node busy while chunks are checked,
+# handed on and asked for.
+UNPACED_CHUNKS = 8
 
 
 def wanted_chunks(
@@ -29,7 +32,8 @@ def wanted_chunks(
     horizon_sec = playhead_sec + target_sec
     for number in range(store.position, len(chunks)):
         start_sec = timeline.start_sec(number)
-        if start_sec >= horizon_sec:
+        near = not paced and number < store.position + UNPACED_CHUNKS
+        if start_sec >= horizon_sec and not near:
             break
         if number in store or number in given_up:
             continue

@@ -29,6 +29,9 @@ from buffer.store import HeldChunk
 
 logger = logging.getLogger(__name__)
 
+# What is wanted changes when a chunk comes and when the output has taken one: in fast sessions that is all the time.
+ASK_SPACING_SEC = 0.01
+
 CallSoon = Callable[[Callable[[], None]], None]
 
 
@@ -119,18 +122,21 @@ class LiveSession:
     started_unix_sec: float
     owner_seen_sec: float
     send_demand: Callable[[Ask], None]
+    after: Callable[[float, Callable[[], None]], None]
     tell: Callable[[Tell], None]
     refresh: Callable[[], None]
     count_view: Callable[[], None]
     ended_sec: float | None = None
     chunks_changed: bool = True
+    _asked_sec: float = 0.0
+    _to_ask: Ask | None = None
 
     def execute(self, commands: list[Command]) -> None:
         """Carry out what the core decided."""
         for command in commands:
             match command:
                 case Ask():
-                    self.send_demand(command)
+                    self._ask(command)
                 case HandOver():
                     self._hand_over(command.chunk)
                 case SkipInOutput():
@@ -148,6 +154,20 @@ class LiveSession:
                 case _:
                     assert_never(command)
         self.chunks_changed = self.chunks_changed or bool(commands)
+
+    def _ask(self, ask: Ask) -> None:
+        """Say what is wanted now; a second word within a moment waits for the moment's end, the last one counts."""
+        if self.core.closing or time.monotonic() - self._asked_sec >= ASK_SPACING_SEC:
+            self._to_ask, self._asked_sec = None, time.monotonic()
+            self.send_demand(ask)
+            return
+        if self._to_ask is None:
+            self.after(ASK_SPACING_SEC, self._ask_what_waited)
+        self._to_ask = ask
+
+    def _ask_what_waited(self) -> None:
+        if self._to_ask is not None:
+            self._ask(self._to_ask)
 
     def _hand_over(self, chunk: HeldChunk) -> None:
         number = chunk.sequence_num

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import zmq
 
+import buffer.outputs.null  # noqa: F401  # a light one, and what the first session opens
 from buffer import probing
 from buffer.commands import Ask, SessionOptions, Tell
 from buffer.errands import Errands
@@ -94,6 +95,7 @@ class BufferProcess:
         )
         self.service.pull_payloads(self._deliver_to, self._chunk, max_bytes=MAX_DELIVERY_BYTES)
         self.service.subscribe(("scheduler.events",), {SchedulerStatus: self._traffic})
+        self.service.connect(self._requests)
         self.service.after(WARM_MEDIA_SEC, self._warm_media)
         self.service.every(TICK_SEC, self._tick)
         self.service.every(STATUS_SEC, self._publish)
@@ -188,6 +190,7 @@ class BufferProcess:
             started_unix_sec=time.time() - msg.command_age_sec,
             owner_seen_sec=now_sec,
             send_demand=lambda ask: self._send_demand(msg.session_id, ask),
+            after=self.service.after,
             tell=lambda tell: self._tell(msg.session_id, tell),
             refresh=lambda: self._refresh(msg.session_id),
             count_view=lambda: self._errands.count_view(msg.metadata_url, msg.video_id),

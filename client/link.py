@@ -87,7 +87,9 @@ class StackLink:
             self._model.apply(msg, time.time())
             if isinstance(msg, SessionStatus) and msg.outcome:
                 self._sessions.discard(msg.session_id)
-        self._changed(msg)
+        if not isinstance(msg, Transfer):
+            # They come by the hundred a second, and nobody waits for one.
+            self._changed(msg)
 
     def _resolve(self, result: CommandResult) -> None:
         with self._lock:

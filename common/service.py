@@ -127,6 +127,11 @@ class Service:
         """Send work to `address`; False when its queue is full (the work will be asked for again)."""
         return self._send(address, codec.encode(msg), payload=False)
 
+    def connect(self, address: str, *, payload: bool = False) -> None:
+        """Open the way to `address` now: the first message need not wait for it."""
+        if address not in self._pushes:
+            self._pushes[address] = sockets.connect_push(self.context, address, payload=payload)
+
     def push_payload(
         self, address: str, msg: object, payload: bytes | bytearray | memoryview
     ) -> bool:
@@ -141,10 +146,8 @@ class Service:
             socket.close(linger=0)
 
     def _send(self, address: str, frames: list[Any], *, payload: bool) -> bool:
-        socket = self._pushes.get(address)
-        if socket is None:
-            socket = sockets.connect_push(self.context, address, payload=payload)
-            self._pushes[address] = socket
+        self.connect(address, payload=payload)
+        socket = self._pushes[address]
         try:
             # Without IMMEDIATE a connecting PUSH queues at once, so EAGAIN means a full queue.
             socket.send_multipart(frames, zmq.NOBLOCK, copy=not payload)

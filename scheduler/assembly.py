@@ -8,10 +8,13 @@ import threading
 from dataclasses import dataclass, field
 
 from common.messages import ChunkDelivery, OpenChunk, RangeSource, SourceShare
+from scheduler.buffers import Buffers
 from scheduler.bytemap import ByteMap, Span
 from scheduler.coverage import missing_bytes
 from scheduler.wanted import DATA_FRAGMENTS, WHOLE
 
+# Bytes are hashed while they are still in the processor's cache, but not in crumbs.
+HASH_STEP_BYTES = 64 * 1024
 # What a second sender of held bytes is read into at a time.
 SCRATCH_BYTES = 64 * 1024
 
@@ -19,13 +22,19 @@ SCRATCH_BYTES = 64 * 1024
 class Part:
     """The bytes of a chunk or of one fragment. `lock` guards everything; it is the chunk's."""
 
-    def __init__(self, size_bytes: int, checksum_sha256: str, lock: threading.Lock) -> None:
+    def __init__(
+        self, size_bytes: int, checksum_sha256: str, lock: threading.Lock, block: bytearray
+    ) -> None:
         self.lock = lock
-        self.data = bytearray(size_bytes)
+        # As long as there is a view of it, nobody else gets the block.
+        self.data = memoryview(block)
         self.verified = False
         # Judged wrong; nothing more is said of it until the scheduler discards bytes.
         self.rejected = False
         self._checksum_sha256 = checksum_sha256
+        # Of the bytes before `_hashed_until`, all of which are held.
+        self._digest = hashlib.sha256()
+        self._hashed_until = 0
         self._held = ByteMap(size_bytes)
         self._landings: list[Landing] = []
 
@@ -66,10 +75,23 @@ class Part:
         """Forget bytes that cannot be trusted."""
         self.held.remove(start, end)
         self.verified = self.rejected = False
+        if start < self._hashed_until:
+            self._digest, self._hashed_until = hashlib.sha256(), 0
+
+    def hash_on(self, start: int, end: int) -> None:
+        """Hash what has come in [start, end) if it continues what is hashed."""
+        if start <= self._hashed_until <= end - HASH_STEP_BYTES and self._checksum_sha256:
+            self._digest.update(self.data[self._hashed_until : end])
+            self._hashed_until = end
 
     def matches(self) -> bool:
-        """Compare with the checksum, which is computed once."""
-        self.verified = self.verified or matches(self.data, self._checksum_sha256)
+        """Compare with the checksum, once all bytes are held; a chunk without one is taken as it is."""
+        if not self.verified and self._checksum_sha256:
+            self._digest.update(self.data[self._hashed_until :])
+            self._hashed_until = self.size_bytes
+        self.verified = (
+            not self._checksum_sha256 or self._digest.hexdigest() == self._checksum_sha256
+        )
         return self.verified
 
 
@@ -86,14 +108,13 @@ class Landing:
         self._part = part
         self._held = held
         self._node_url = node_url
-        self._view = memoryview(part.data)
         self._scratch: memoryview | None = None
         self._thrown_away = False
 
     def room(self, start: int, end: int) -> memoryview:
         """Return where the next bytes from `start` on go, no further than to `end`."""
         until, self._thrown_away = self._part.held_end(start, end)
-        return self.scratch(until - start) if self._thrown_away else self._view[start:until]
+        return self.scratch(until - start) if self._thrown_away else self._part.data[start:until]
 
     def scratch(self, size_bytes: int) -> memoryview:
         """Return room for bytes nobody needs."""
@@ -109,6 +130,7 @@ class Landing:
             self.settle()
             self.begun = start
         self.until = end
+        self._part.hash_on(self.begun, end)
 
     def settle(self) -> None:
         """Enter what has come."""
@@ -127,14 +149,18 @@ class Assembly:
     closed: bool = field(default=False)
 
     @classmethod
-    def of(cls, opened: OpenChunk) -> Assembly:
+    def of(cls, opened: OpenChunk, buffers: Buffers) -> Assembly:
         """Begin a chunk."""
         chunk, lock = opened.chunk, threading.Lock()
         parts = {
-            f.fragment_index: Part(f.size_bytes, f.checksum_sha256, lock) for f in chunk.fragments
+            f.fragment_index: Part(
+                f.size_bytes, f.checksum_sha256, lock, buffers.take(f.size_bytes)
+            )
+            for f in chunk.fragments
         }
         if not parts:
-            parts = {WHOLE: Part(chunk.size_bytes, chunk.checksum_sha256, lock)}
+            block = buffers.take(chunk.size_bytes)
+            parts = {WHOLE: Part(chunk.size_bytes, chunk.checksum_sha256, lock, block)}
         return cls(opened, parts, lock)
 
     def covered(self) -> bool:
@@ -170,7 +196,7 @@ class Assembly:
                 for index in sorted(spans)
                 if any(a <= start and end <= b for a, b in spans[index])
             ][:DATA_FRAGMENTS]
-            stretch = {i: memoryview(self.parts[i].data)[start:end] for i in survivors}
+            stretch = {i: self.parts[i].data[start:end] for i in survivors}
             step = end - start
             plain = memoryview(decode_fragments(stretch, DATA_FRAGMENTS * step))
             for row in range(DATA_FRAGMENTS if whole else 0):

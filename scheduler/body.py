@@ -60,26 +60,29 @@ class Body:
 
     def read_into(self, place: memoryview) -> int | None:
         """Put what is there into `place`; None when nothing is, 0 at the end. Raises OSError."""
-        if self._piece:
-            size = min(len(place), len(self._piece))
-            place[:size] = self._piece[:size]
-            self._piece = self._piece[size:]
-        elif self._http is None:
-            return 0 if self._ended else None
-        elif self._left == 0:
-            return 0
-        else:
-            if self._left is not None and len(place) > self._left:
-                place = place[: self._left]
-            if self._empty:
-                return None
-            try:
-                size = self._sock.recv_into(place)
-            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return None
-            self._empty = 0 < size < len(place) and not isinstance(self._sock, ssl.SSLSocket)
+        ahead = min(len(place), len(self._piece))
+        if ahead:
+            place[:ahead] = self._piece[:ahead]
+            self._piece = self._piece[ahead:]
+        if self._http is None:
+            return ahead if ahead or self._ended else None
+        size = self._receive(place[ahead:], ahead) if not self._piece else 0
         if self._left is not None:
-            self._left -= size
+            self._left -= ahead + (size or 0)
+        return None if size is None and not ahead else ahead + (size or 0)
+
+    def _receive(self, place: memoryview, ahead: int) -> int | None:
+        if self._left is not None:
+            place = place[: self._left - ahead]
+        if not place:
+            return 0
+        if self._empty:
+            return None
+        try:
+            size = self._sock.recv_into(place)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        self._empty = 0 < size < len(place) and not isinstance(self._sock, ssl.SSLSocket)
         return size
 
     def wait(self) -> bool:

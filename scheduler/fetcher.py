@@ -27,6 +27,8 @@ MIN_CONNECT_SEC = 1.0
 # The head of an answer comes in one piece. A timeout bounds each wait, so that one sent byte by byte would keep a read
 # for ever: it is given up after this many silences.
 HEAD_SILENCES = 2.0
+# Whoever has so much ready as soon as the head has come is so fast that the end of the range is news enough.
+BURST_BYTES = 128 * 1024
 # Servers end connections that idle for seconds. One that idled so long and breaks off at a request was at its end, and
 # tells nothing of the node: the request is made again.
 LONG_IDLE_SEC = 2.0
@@ -219,8 +221,8 @@ class RangeRead:
                 raise _Stop("cancelled")
             self._first_byte_sec = time.monotonic() - begun_sec
             position = self._check_head(response)
-            if self._headed is not None:
-                self._headed(self._honoured is not False and response.status_code == 206)
+            if self._honoured is False:
+                self._tell_head(honoured=False)
             sock = self._sock
             if sock is None:
                 raise _Stop("broken", "broke the connection")
@@ -232,6 +234,11 @@ class RangeRead:
             else:
                 # What remains is not wanted; the connection cannot be used again.
                 self._shut()
+
+    def _tell_head(self, *, honoured: bool) -> None:
+        headed, self._headed = self._headed, None
+        if headed is not None:
+            headed(honoured)
 
     def _answer(self) -> requests.Response:
         """Ask for the range and return when the head of the answer has come."""
@@ -283,6 +290,7 @@ class RangeRead:
 
     def _read_body(self, body: Body, position: int) -> None:
         """Take what arrives until the end, which may move; before the wanted bytes may be others."""
+        first = True
         while True:
             with self._target.lock:
                 if self._until >= self._end:
@@ -301,6 +309,9 @@ class RangeRead:
                     if not skipping:
                         self._target.landed(self._until, position)
                         self._until = position
+            if first and (size is None or size < BURST_BYTES):
+                self._tell_head(honoured=self._honoured is True)
+            first = False
             if size == 0:
                 if self._cancelled.is_set():
                     raise _Stop("cancelled")

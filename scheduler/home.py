@@ -1,7 +1,7 @@
 """The home of chunks: assembles ranges, verifies, decodes and delivers. Used by worker processes and in-process.
 
-Takes the scheduler's messages through `handle`, answers through `report` and `deliver`. Ranges are read in threads;
-each chunk has a lock of its own. `report` and `deliver` are called in those threads.
+Takes the scheduler's messages through `handle`, answers through `tell`, which is called in the threads that read the
+ranges. Each chunk has a lock of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 from common.messages import (
     CancelRange,
@@ -29,6 +30,7 @@ from common.messages import (
 )
 from common.units import node_of
 from scheduler.assembly import Assembly, Landing, Part, matches
+from scheduler.buffers import Buffers
 from scheduler.commands import JobMessage
 from scheduler.connections import new_http_session
 from scheduler.fetcher import RangeRead
@@ -37,8 +39,20 @@ from scheduler.wanted import WHOLE
 
 logger = logging.getLogger(__name__)
 
-Report = Callable[[RangeProgress | RangeFinished | ChunkFinished], None]
-Deliver = Callable[[ChunkDelivery, memoryview, str], None]
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A verified chunk and where it goes."""
+
+    msg: ChunkDelivery
+    data: memoryview
+    deliver_to: str
+
+
+Report = RangeProgress | RangeFinished | ChunkFinished
+# Reports to the scheduler, in order, and after them the chunk: with the last one the buffer ends the session, and the
+# scheduler counts until then.
+Tell = Callable[[list[Report], Delivery | None], None]
 
 # Ranges read at the same time by one home; above the scheduler's limit of chunks times fragments.
 MAX_THREADS = 16
@@ -63,13 +77,13 @@ class _Fetch:
 class ChunkHome:
     """Everything one worker holds."""
 
-    def __init__(self, worker_id: str, *, report: Report, deliver: Deliver) -> None:
+    def __init__(self, worker_id: str, tell: Tell) -> None:
         self.worker_id = worker_id
         self.received_bytes = 0
-        self._report = report
-        self._deliver = deliver
+        self._tell = tell
         self._http = new_http_session()
         self._warm = Prewarmer(self._http)
+        self._buffers = Buffers()
         self._pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="range")
         self._lock = threading.Lock()
         self._assemblies: dict[str, Assembly] = {}
@@ -161,7 +175,7 @@ class ChunkHome:
 
     def _open(self, msg: OpenChunk) -> None:
         with self._lock:
-            self._assemblies[msg.lease_id] = Assembly.of(msg)
+            self._assemblies[msg.lease_id] = Assembly.of(msg, self._buffers)
 
     def _close(self, lease_id: str) -> None:
         with self._lock:
@@ -199,7 +213,7 @@ class ChunkHome:
                     received_until_bytes=msg.start_bytes,
                     range_honoured=honoured,
                 )
-                self._report(RangeProgress(worker_id=self.worker_id, running=(begun,)))
+                self._tell([RangeProgress(worker_id=self.worker_id, running=(begun,))], None)
 
             read = RangeRead(
                 self._http,
@@ -225,7 +239,7 @@ class ChunkHome:
             with self._lock:
                 self._fetches.pop(msg.job_id, None)
                 self.received_bytes += result.received_bytes
-            self._report(
+            said: list[Report] = [
                 RangeFinished(
                     worker_id=self.worker_id,
                     job_id=msg.job_id,
@@ -239,19 +253,20 @@ class ChunkHome:
                     retry_after_sec=result.retry_after_sec,
                     detail=result.detail,
                 )
-            )
-            self._finish(msg.lease_id, assembly)
+            ]
+            delivery = self._finish(msg.lease_id, assembly, said)
+            self._tell(said, delivery)
             self._warm.refill(fetch.node_url)
         except Exception:
             # The scheduler must not wait for a verdict that never comes.
             logger.exception("range failed job_id=%s", msg.job_id)
-            self._reject(msg.lease_id, WHOLE, "the worker failed")
+            self._tell([self._reject(msg.lease_id, WHOLE, "the worker failed")], None)
 
-    def _finish(self, lease_id: str, assembly: Assembly) -> None:
-        """Verify what is complete; deliver the chunk when it is whole and right."""
+    def _finish(self, lease_id: str, assembly: Assembly, said: list[Report]) -> Delivery | None:
+        """Verify what is complete, add the verdict to `said`; return the chunk when it is whole and right."""
         with assembly.lock:
             if assembly.closed:
-                return
+                return None
             chunk = assembly.opened.chunk
             whole = [
                 index
@@ -262,38 +277,39 @@ class ChunkHome:
                 part = assembly.parts[index]
                 if not part.matches():
                     part.rejected = True
-                    self._reject(lease_id, index, f"part {index} does not match its checksum")
-                    return
+                    text = f"part {index} does not match its checksum"
+                    said.append(self._reject(lease_id, index, text))
+                    return None
             if not chunk.fragments:
                 if not whole:
-                    return
-                data = memoryview(assembly.parts[WHOLE].data)
+                    return None
+                data = assembly.parts[WHOLE].data
             else:
                 if not assembly.covered():
-                    return
+                    return None
                 data = assembly.decode()
                 if not matches(data, chunk.checksum_sha256):
-                    self._reject(lease_id, WHOLE, "decoded chunk does not match its checksum")
-                    return
+                    text = "decoded chunk does not match its checksum"
+                    said.append(self._reject(lease_id, WHOLE, text))
+                    return None
             delivery = assembly.describe(self.worker_id)
             assembly.closed = True
         with self._lock:
             self._assemblies.pop(lease_id, None)
-        # The verdict first: with the last chunk the buffer ends the session, and the scheduler counts until then.
-        self._verdict(lease_id, "delivered", WHOLE, "")
-        self._deliver(delivery, data, assembly.opened.deliver_to)
+        said.append(self._verdict(lease_id, "delivered", WHOLE, ""))
+        return Delivery(delivery, data, assembly.opened.deliver_to)
 
-    def _reject(self, lease_id: str, part: int, detail: str) -> None:
+    def _reject(self, lease_id: str, part: int, detail: str) -> ChunkFinished:
         logger.warning("chunk does not match lease_id=%s detail=%s", lease_id, detail)
-        self._verdict(lease_id, "corrupt", part, detail)
+        return self._verdict(lease_id, "corrupt", part, detail)
 
-    def _verdict(self, lease_id: str, verdict: str, part: int, detail: str) -> None:
-        self._report(
-            ChunkFinished(
-                worker_id=self.worker_id,
-                lease_id=lease_id,
-                verdict="delivered" if verdict == "delivered" else "corrupt",
-                corrupt_part=part,
-                detail=detail,
-            )
+    def _verdict(
+        self, lease_id: str, verdict: Literal["delivered", "corrupt"], part: int, detail: str
+    ) -> ChunkFinished:
+        return ChunkFinished(
+            worker_id=self.worker_id,
+            lease_id=lease_id,
+            verdict=verdict,
+            corrupt_part=part,
+            detail=detail,
         )

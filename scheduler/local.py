@@ -20,12 +20,10 @@ from typing import Any, assert_never
 
 from common.messages import (
     ChunkDelivery,
-    ChunkFinished,
     ChunkSpec,
     ChunkTrouble,
     Demand,
     NodeScores,
-    RangeFinished,
     RangeProgress,
     SourceShare,
     Transfer,
@@ -34,7 +32,7 @@ from common.messages import (
     WorkerHeartbeat,
 )
 from scheduler.commands import Announce, Command, ForgetWorker, PublishTransfer, SendJob, TellBuffer
-from scheduler.home import ChunkHome
+from scheduler.home import ChunkHome, Delivery, Report
 from scheduler.planner import Event, Planner
 
 logger = logging.getLogger(__name__)
@@ -158,7 +156,7 @@ class LocalDispatcher:
                 self.drop(ticket)
         self._loop = loop
         if self._home is None:
-            self._home = ChunkHome(HOME_ID, report=self._report_soon, deliver=self._deliver_soon)
+            self._home = ChunkHome(HOME_ID, self._tell_soon)
 
     def _arm(self) -> None:
         if self._timer is None and self._tickets and self._loop is not None:
@@ -249,8 +247,11 @@ class LocalDispatcher:
             if change:
                 self._on_load(node_url, change)
 
-    def _on_report(self, msg: RangeProgress | RangeFinished | ChunkFinished) -> None:
-        self._handle(msg)
+    def _on_told(self, reports: list[Report], delivery: ChunkDelivery | None, data: bytes) -> None:
+        for report in reports:
+            self._handle(report)
+        if delivery is not None:
+            self._on_delivery(delivery, data)
 
     def _on_delivery(self, delivery: ChunkDelivery, data: bytes) -> None:
         ticket = self._tickets.get(delivery.session_id)
@@ -261,11 +262,11 @@ class LocalDispatcher:
 
     # ------------------------------------------------------------ called in the home's threads
 
-    def _report_soon(self, msg: RangeProgress | RangeFinished | ChunkFinished) -> None:
-        self._soon(self._on_report, msg)
-
-    def _deliver_soon(self, delivery: ChunkDelivery, data: memoryview, _deliver_to: str) -> None:
-        self._soon(self._on_delivery, delivery, bytes(data))
+    def _tell_soon(self, reports: list[Report], delivery: Delivery | None) -> None:
+        if delivery is None:
+            self._soon(self._on_told, reports, None, b"")
+        else:
+            self._soon(self._on_told, reports, delivery.msg, bytes(delivery.data))
 
     def _soon(self, call: Callable[..., None], *arguments: Any) -> None:
         # The loop may have ended, and with it whoever waited.

@@ -68,7 +68,7 @@ class SchedulerProcess:
         self.service.pull(
             endpoints.address("scheduler.reports"),
             {
-                WorkerHeartbeat: self._handle,
+                WorkerHeartbeat: self._on_heartbeat,
                 RangeProgress: self._handle,
                 RangeFinished: self._handle,
                 ChunkFinished: self._handle,
@@ -78,6 +78,11 @@ class SchedulerProcess:
         self.service.every(TICK_SEC, self._tick)
         self.service.every(STATUS_SEC, self._publish_status)
         self.service.on_close(self._lock.release)
+
+    def _on_heartbeat(self, beat: WorkerHeartbeat) -> None:
+        # The way to a worker is open before its first range.
+        self.service.connect(beat.jobs_endpoint)
+        self._handle(beat)
 
     def _handle(self, event: Event) -> None:
         self._execute(self.planner.handle(event, self._clock.now_sec()))

@@ -133,9 +133,12 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
     if _says_enough(node.flow_bytes, span_sec):
         node.note_progress(megabits_per_sec(node.flow_bytes, span_sec), now_sec)
         node.flow_since_sec, node.flow_bytes = now_sec, 0
-    elif not node.measured and span_sec >= FIRST_WINDOW_SEC:
-        if node.flow_bytes >= MIN_RATE_SAMPLE_BYTES:
-            node.note_first(megabits_per_sec(node.flow_bytes, span_sec), now_sec)
+    elif not node.measured and _may_be_first(node.flow_bytes, span_sec):
+        node.note_first(megabits_per_sec(node.flow_bytes, span_sec), now_sec)
+
+
+def _may_be_first(size_bytes: int, span_sec: float) -> bool:
+    return span_sec >= FIRST_WINDOW_SEC and size_bytes >= MIN_RATE_SAMPLE_BYTES
 
 
 def _says_enough(size_bytes: int, span_sec: float) -> bool:

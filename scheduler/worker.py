@@ -14,13 +14,10 @@ from common.endpoints import Endpoints, endpoints_from_environment
 from common.memory import keep_freed_memory
 from common.messages import (
     CancelRange,
-    ChunkDelivery,
-    ChunkFinished,
     CloseChunk,
     DiscardRange,
     FetchRange,
     OpenChunk,
-    RangeFinished,
     RangeProgress,
     ResizeRange,
     WarmNodes,
@@ -28,7 +25,7 @@ from common.messages import (
 )
 from common.process import serve
 from common.service import Service
-from scheduler.home import ChunkHome
+from scheduler.home import ChunkHome, Delivery, Report
 
 HEARTBEAT_SEC = 1.0
 # So soon the first bytes of a new node tell what its rate is.
@@ -45,7 +42,7 @@ class WorkerProcess:
         self.service = Service(endpoints)
         self.worker_id = worker_id
         self._reports = endpoints.address("scheduler.reports")
-        self._home = ChunkHome(worker_id, report=self._report_soon, deliver=self._deliver_soon)
+        self._home = ChunkHome(worker_id, self._tell_soon)
         handle = self._home.handle
         self._inbox = self.service.pull(
             endpoints.worker_inbox(worker_id),
@@ -66,15 +63,15 @@ class WorkerProcess:
         self.service.on_close(self._say_goodbye)
         self._beat()
 
-    def _report_soon(self, msg: RangeProgress | RangeFinished | ChunkFinished) -> None:
-        self.service.call_soon(lambda: self._push(msg))
+    def _tell_soon(self, reports: list[Report], delivery: Delivery | None) -> None:
+        self.service.call_soon(lambda: self._tell(reports, delivery))
 
-    def _deliver_soon(self, msg: ChunkDelivery, data: memoryview, deliver_to: str) -> None:
-        self.service.call_soon(lambda: self._deliver(msg, data, deliver_to))
-
-    def _deliver(self, msg: ChunkDelivery, data: memoryview, deliver_to: str) -> None:
-        # A full queue means the buffer is gone or stuck; it asks again for what it misses.
-        self.service.push_payload(deliver_to, msg, data)
+    def _tell(self, reports: list[Report], delivery: Delivery | None) -> None:
+        for report in reports:
+            self._push(report)
+        if delivery is not None:
+            # A full queue means the buffer is gone or stuck; it asks again for what it misses.
+            self.service.push_payload(delivery.deliver_to, delivery.msg, delivery.data)
 
     def _push(self, msg: object) -> None:
         self.service.push(self._reports, msg)

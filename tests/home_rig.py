@@ -13,9 +13,8 @@ from common.messages import (
     FetchRange,
     OpenChunk,
     RangeFinished,
-    RangeProgress,
 )
-from scheduler.home import ChunkHome
+from scheduler.home import ChunkHome, Delivery, Report
 from tests.builders import a_chunk
 from tests.ping_nodes import PingNode
 from tests.waiting import wait_until
@@ -30,21 +29,19 @@ class Home:
     """A ChunkHome and everything it has said."""
 
     def __init__(self) -> None:
-        self.said: list[RangeProgress | RangeFinished | ChunkFinished] = []
+        self.said: list[Report] = []
         self.delivered: list[tuple[ChunkDelivery, bytes, str]] = []
         self.raw: list[memoryview] = []
-        self.real = ChunkHome(
-            "w1",
-            report=self.said.append,
-            deliver=self._deliver,
-        )
+        self.real = ChunkHome("w1", self._tell)
         self.verdicts_before_delivery: list[str] = []
         self._ids = itertools.count(1)
 
-    def _deliver(self, msg: ChunkDelivery, data: memoryview, deliver_to: str) -> None:
-        self.verdicts_before_delivery += [m.verdict for m in self.verdicts()]
-        self.raw.append(data)
-        self.delivered.append((msg, bytes(data), deliver_to))
+    def _tell(self, reports: list[Report], delivery: Delivery | None) -> None:
+        self.said += reports
+        if delivery is not None:
+            self.verdicts_before_delivery += [m.verdict for m in self.verdicts()]
+            self.raw.append(delivery.data)
+            self.delivered.append((delivery.msg, bytes(delivery.data), delivery.deliver_to))
 
     def open(self, chunk: ChunkSpec, lease_id: str = "L") -> None:
         self.real.handle(

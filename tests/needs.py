@@ -10,7 +10,9 @@ import pytest
 
 def needs(*programs: str) -> pytest.MarkDecorator:
     """Skip the test where a program is missing; with `VSTACK_REQUIRE_ALL=1` it fails instead."""
-    missing = [program for program in programs if shutil.which(program) is None]
+    # Servers lie where an ordinary user's PATH does not lead.
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
+    missing = [program for program in programs if shutil.which(program, path=path) is None]
     if not missing:
         return pytest.mark.needs()
     return pytest.mark.needs(", ".join(missing))

@@ -15,6 +15,7 @@ from bench.bulk.cpu import sha256_sec_per_gb
 from bench.bulk.film import CHUNK_BYTES, small_film, write_film
 from bench.bulk.nginx import find_nginx, nginx_store
 from bench.bulk.runs import Bench, Run
+from bench.setting import occasion
 
 NODES = 3
 # By default aria2 cuts nothing below 20 MiB: a chunk is one request.
@@ -48,6 +49,7 @@ def main() -> int:
     if find_nginx() is None:
         print("bench.bulk: nginx is not installed; it is what serves the nodes", file=sys.stderr)
         return 2
+    when = occasion("python -m bench.bulk")
     # The film, nginx and the stack are to go when somebody ends this early.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     counts = [int(text) for text in options.workers.split(",")]
@@ -66,9 +68,9 @@ def main() -> int:
                 if not right:
                     return 1
     hash_sec_per_gb = sha256_sec_per_gb()
-    report.show(results, film.size_bytes, hash_sec_per_gb, options.runs)
+    report.show(results, film.size_bytes, hash_sec_per_gb, when, options.runs)
     if options.json:
-        report.write(results, film.size_bytes, hash_sec_per_gb, options.json)
+        report.write(results, film.size_bytes, hash_sec_per_gb, when, options.json)
     return 0
 
 

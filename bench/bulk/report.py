@@ -2,97 +2,118 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import statistics
-from collections.abc import Callable
-from dataclasses import asdict
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.bulk.runs import Run
+from bench.setting import Occasion, write_measured
+
+# The part of ours in which the checksums are computed.
+HASHING_PART = "worker pool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Medians:
+    """A client's medians, each figure's of its own; `cpu` figures are seconds per GB of film."""
+
+    rate_gbps: float
+    transfer_gbps: float
+    client_cpu_sec: float
+    server_cpu_sec: float
+    other_load_cpus: float
+    sent_ratio: float
+    requests: float
+    # Empty for others.
+    parts_cpu_sec: dict[str, float]
+
+
+def medians_of(runs: Sequence[Run], film_bytes: int) -> Medians:
+    """Return the medians of a client's runs."""
+    film_gb = film_bytes * 1e-9
+
+    def middle(value: Callable[[Run], float]) -> float:
+        return statistics.median(value(run) for run in runs)
+
+    names = dict.fromkeys(name for run in runs for name in run.parts_cpu_sec)
+    return Medians(
+        rate_gbps=middle(lambda run: film_gb * 8 / run.wall_sec),
+        transfer_gbps=middle(lambda run: film_gb * 8 / run.transfer_sec),
+        client_cpu_sec=middle(lambda run: run.client_cpu_sec / film_gb),
+        server_cpu_sec=middle(lambda run: run.server_cpu_sec / film_gb),
+        other_load_cpus=middle(lambda run: run.other_cpu_sec / run.wall_sec),
+        sent_ratio=middle(lambda run: run.sent_bytes / film_bytes),
+        requests=middle(lambda run: run.requests),
+        parts_cpu_sec={
+            name: statistics.median(run.parts_cpu_sec.get(name, 0.0) / film_gb for run in runs)
+            for name in names
+        },
+    )
+
+
+def part_rows(ours: Sequence[Medians]) -> list[tuple[str, list[float]]]:
+    """Return each part's name and its CPU seconds per GB in each column, the dearest first."""
+    names = list(dict.fromkeys(name for column in ours for name in column.parts_cpu_sec))
+    rows = [(name, [column.parts_cpu_sec.get(name, 0.0) for column in ours]) for name in names]
+    return sorted(rows, key=lambda row: -max(row[1]))
 
 
 def show(
-    results: dict[str, list[Run]],
+    results: Mapping[str, Sequence[Run]],
     film_bytes: int,
     hash_sec_per_gb: float,
+    when: Occasion,
     count: int,
 ) -> None:
     """Print the tables."""
-    film_gb = film_bytes * 1e-9
-    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    print(f"\n{when}, {cpu_text()}, Python {platform.python_version()}")
-    print(f"{film_gb:.2f} GB, medians of {count} runs, all bytes verified")
+    began = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(when.began_unix_sec))
+    print(f"\n{began}, {when.cpu}, Python {when.setting.python}")
+    print(f"{film_bytes * 1e-9:.2f} GB, medians of {count} runs, all bytes verified")
     print(
         "client             Gbit/s  transfer   CPU s/GB: client  server   other load   sent/film"
         "  requests"
     )
-    for name, runs in results.items():
-
-        def middle(value: Callable[[Run], float], runs: list[Run] = runs) -> float:
-            return statistics.median(value(run) for run in runs)
-
+    medians = {name: medians_of(runs, film_bytes) for name, runs in results.items()}
+    for name, found in medians.items():
         print(
-            f"{name:<17} {middle(lambda r: film_gb * 8 / r.wall_sec):7.2f} "
-            f"{middle(lambda r: film_gb * 8 / r.transfer_sec):9.2f} "
-            f"{middle(lambda r: r.client_cpu_sec / film_gb):18.2f} "
-            f"{middle(lambda r: r.server_cpu_sec / film_gb):7.2f} "
-            f"{middle(lambda r: r.other_cpu_sec / r.wall_sec):12.2f} "
-            f"{middle(lambda r: r.sent_bytes / film_bytes):11.3f} "
-            f"{middle(lambda r: r.requests):9.0f}"
+            f"{name:<17} {found.rate_gbps:7.2f} {found.transfer_gbps:9.2f} "
+            f"{found.client_cpu_sec:18.2f} {found.server_cpu_sec:7.2f} "
+            f"{found.other_load_cpus:12.2f} {found.sent_ratio:11.3f} {found.requests:9.0f}"
         )
     print("Gbit/s: film / time of the whole command; transfer: from the request for the manifest")
     print("(others: from the command) to the end of the last answer; other load: CPUs' worth of")
     print("work on this machine that belongs to neither client nor server\n")
-    _show_parts(results, film_gb, hash_sec_per_gb)
+    _show_parts(medians, hash_sec_per_gb)
 
 
 def write(
-    results: dict[str, list[Run]], film_bytes: int, hash_sec_per_gb: float, path: Path
+    results: Mapping[str, Sequence[Run]],
+    film_bytes: int,
+    hash_sec_per_gb: float,
+    when: Occasion,
+    path: Path,
 ) -> None:
     """Write the figures of every run as JSON."""
-    body = {
-        "at_unix_sec": datetime.now(UTC).timestamp(),
-        "cpu": cpu_text(),
-        "film_bytes": film_bytes,
-        "sha256_sec_per_gb": hash_sec_per_gb,
-        "runs": {name: [asdict(run) for run in runs] for name, runs in results.items()},
-    }
-    path.write_text(json.dumps(body, indent=1) + "\n")
+    runs = {name: [asdict(run) for run in mine] for name, mine in results.items()}
+    fields = {"film_bytes": film_bytes, "sha256_sec_per_gb": hash_sec_per_gb, "runs": runs}
+    write_measured(path, when, fields)
 
 
-def cpu_text() -> str:
-    """Return how many CPUs of which kind there are."""
-    kinds = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return f"{os.cpu_count()} CPUs {kinds[0] if kinds else platform.machine()}"
-
-
-def _show_parts(results: dict[str, list[Run]], film_gb: float, hash_sec_per_gb: float) -> None:
-    ours = {name: runs for name, runs in results.items() if runs[0].parts_cpu_sec}
+def _show_parts(medians: Mapping[str, Medians], hash_sec_per_gb: float) -> None:
+    ours = {name: found for name, found in medians.items() if found.parts_cpu_sec}
     if not ours:
         return
-    names = list(dict.fromkeys(key for runs in ours.values() for key in runs[0].parts_cpu_sec))
-    medians = {
-        (column, key): statistics.median(r.parts_cpu_sec[key] / film_gb for r in runs)
-        for column, runs in ours.items()
-        for key in names
-    }
     print("where ours go, CPU s per GB  " + "".join(f"{column:>10}" for column in ours))
-    for key in sorted(names, key=lambda key: -max(medians[column, key] for column in ours)):
-        row = "".join(f"{medians[column, key]:10.3f}" for column in ours)
-        print(f"{_MEANINGS.get(key, key):<28} {row}")
-        if key == "worker pool":
+    for name, costs in part_rows(list(ours.values())):
+        print(f"{PART_MEANINGS.get(name, name):<28} " + "".join(f"{cost:10.3f}" for cost in costs))
+        if name == HASHING_PART:
             row = "".join(f"{hash_sec_per_gb:10.3f}" for _ in ours)
             print(f"{'  of it sha256 (measured)':<28} {row}")
 
 
-_MEANINGS = {
+PART_MEANINGS = {
     "worker pool": "worker: receive and verify",
     "worker loop": "worker: messages",
     "worker zmq": "worker: hand-over by ZeroMQ",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,13 +13,14 @@ from common.messages import (
     CancelRange,
     CloseChunk,
     DiscardRange,
+    RangeProgress,
     WarmNodes,
 )
 from common.units import node_of
 from tests.builders import a_chunk
 from tests.home_rig import DATA, PATIENT_SEC, WRONG, Home
-from tests.ping_nodes import PingNode, hang, ping_nodes
-from tests.range_nodes import head, stall_after, with_range
+from tests.ping_nodes import Answer, PingNode, hang, ping_nodes
+from tests.range_nodes import head, stall_after, with_range, without_range
 from tests.waiting import wait_until
 
 
@@ -70,6 +71,37 @@ def test_the_first_bytes_of_a_range_are_told_of_apart(home: Home) -> None:
         assert more.received_until_bytes == 20_000
         home.real.handle(CancelRange(job_id=job))
         assert home.ended(job).received_until_bytes == 20_000
+
+
+def heads(home: Home) -> list[bool | None]:
+    """Return what was said of the heads of answers."""
+    return [p.range_honoured for m in home.said if isinstance(m, RangeProgress) for p in m.running]
+
+
+@pytest.mark.parametrize(("answer", "honoured"), [(with_range, True), (without_range, False)])
+def test_the_head_of_an_answer_is_told_of_at_once(
+    home: Home, answer: Callable[[bytes], Answer], honoured: bool
+) -> None:
+    data = DATA[:50_000]
+    home.open(a_chunk(data=data))
+    with ping_nodes(answer(data)) as (node,):
+        home.ended(home.fetch(node, 0, len(data)))
+    assert heads(home) == [honoured]
+    assert isinstance(home.said[0], RangeProgress)
+
+
+def test_a_burst_is_told_of_by_its_end_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduler.fetcher.BURST_BYTES", 1)
+    home.open(a_chunk(data=DATA))
+
+    def all_at_once(node: PingNode, connection: socket.socket) -> bool:
+        told = f"Content-Range: bytes 0-999/{len(DATA)}"
+        connection.sendall(head("206 Partial Content", 1000, told) + DATA[:1000])
+        return True
+
+    with ping_nodes(all_at_once) as (node,):
+        assert home.ended(home.fetch(node, 0, 1000)).range_honoured is True
+    assert heads(home) == []
 
 
 def test_two_senders_of_the_same_bytes_do_not_disturb_each_other(home: Home) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,6 +15,7 @@ import requests
 from scheduler import prewarmer
 from scheduler.connections import NodePool, new_http_session, pool_of
 from scheduler.prewarmer import Prewarmer
+from tests.needs import needs
 from tests.ping_nodes import PingNode, ping_nodes
 from tests.range_nodes import with_range
 from tests.range_reads import DATA, Sink, a_read
@@ -173,11 +173,8 @@ def test_nothing_is_opened_after_a_stop(http: requests.Session, warm: Prewarmer)
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not here to make a certificate")
     path = tmp_path / "node.pem"
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     command += ["-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
     command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", "-"]
     made = subprocess.run(command, check=True, capture_output=True)
@@ -185,6 +182,7 @@ def certificate(tmp_path: Path) -> Path:
     return path
 
 
+@needs("openssl")
 def test_connections_over_tls_wait_with_their_handshake_done(
     http: requests.Session, warm: Prewarmer, certificate: Path
 ) -> None:

@@ -8,9 +8,9 @@ from bench import results
 from bench.breakdown import request_rows
 from bench.deliveries import film_of
 from bench.figures import figures_of, outcome_bodies
-from bench.real import here
 from bench.runs import CLIENTS, play
 from bench.scenarios import FaultEvent, Scenario
+from bench.setting import here
 from bench.stack import short_dir
 from bench.stage import Stage
 from cluster import LinkProfile

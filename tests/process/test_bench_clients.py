@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -16,16 +15,18 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.bulk.nginx import find_nginx
 from bench.clients.http import FetchFailed, Limits, close_session, fetch
 from bench.stack import NotingMetadata, client_environment
 from cluster import EmbeddedCluster
+from tests.needs import needs
 from tests.process.support import Command, Finished
 from tests.waiting import wait_until
 
 VIDEO_ID, CODED_ID = "peers", "peers-coded"
 CHUNKS, CHUNK_BYTES = 6, 128 * 1024
-CLIENTS = ("roundrobin", "single", "aria2", "aria2-tuned", "original")
+ARIA2 = pytest.param("aria2", marks=needs("aria2c"))
+ARIA2_TUNED = pytest.param("aria2-tuned", marks=needs("aria2c"))
+CLIENTS = ("roundrobin", "single", ARIA2, ARIA2_TUNED, "original")
 # Everything lies within the 30 s a player holds: nobody waits for the playhead.
 SHORT_CHUNK_SEC = 0.5
 
@@ -61,8 +62,6 @@ def chunks_of(store: EmbeddedCluster, video_id: str = VIDEO_ID) -> list[dict[str
 @contextmanager
 def client(store: EmbeddedCluster, name: str, video_id: str = VIDEO_ID) -> Iterator[Command]:
     """Run a client on a film whose chunks are short; it is gone at the end."""
-    if name.startswith("aria2") and shutil.which("aria2c") is None:
-        pytest.skip("aria2c is not installed")
     manifest = store.manifest(video_id)
     manifest["chunk_duration_sec"] = SHORT_CHUNK_SEC
     metadata = NotingMetadata(json.dumps(manifest).encode())
@@ -97,7 +96,7 @@ def test_a_client_plays_the_whole_film(sound: EmbeddedCluster, name: str) -> Non
     assert sorted(left) == ["0.stderr", "0.stdout"]
 
 
-@pytest.mark.parametrize("name", ["roundrobin", "single", "aria2", "original"])
+@pytest.mark.parametrize("name", ["roundrobin", "single", ARIA2, "original"])
 def test_a_refusing_node_is_gone_around(sound: EmbeddedCluster, name: str) -> None:
     sound.set_fault(chunks_of(sound)[0]["replicas"][0], "down")
     with client(sound, name) as command:
@@ -148,7 +147,7 @@ def test_any_three_fragments_are_enough(sound: EmbeddedCluster, name: str) -> No
     assert report_of(finished)["wrong_chunks"] == 0
 
 
-@pytest.mark.parametrize("name", ["aria2", "aria2-tuned", "original"])
+@pytest.mark.parametrize("name", [ARIA2, ARIA2_TUNED, "original"])
 def test_who_cannot_decode_says_so(sound: EmbeddedCluster, name: str) -> None:
     with client(sound, name, CODED_ID) as command:
         finished = command.finish()
@@ -202,7 +201,7 @@ def test_a_body_that_does_not_come_in_time_or_whole_is_a_failure(
     close_session()
 
 
-@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
+@needs("nginx")
 def test_the_bulk_bench_measures_and_proves_what_it_delivers() -> None:
     with tempfile.TemporaryDirectory(prefix="vc-", dir="/tmp") as folder:
         arguments = [sys.executable, "-m", "bench.bulk", "--mib=8", "--runs=1", "--workers=1"]
@@ -215,7 +214,7 @@ def test_the_bulk_bench_measures_and_proves_what_it_delivers() -> None:
     assert "requests-4x1" in rows
 
 
-@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
+@needs("nginx")
 def test_the_bulk_bench_leaves_nothing_when_ended_early() -> None:
     with tempfile.TemporaryDirectory(prefix="vc-", dir="/tmp") as folder:
         arguments = [sys.executable, "-m", "bench.bulk", "--mib=64", "--runs=50", "--workers=1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scheduler.active import ActiveBook, urgency
+from scheduler.selection import NodeBook
 from scheduler.wanted import Wanted
 from tests.builders import A, B, C, a_chunk, a_wanted
 
@@ -12,7 +13,7 @@ def a_chunk_at(number: int, *nodes: str, due_sec: float = 0.0, session_id: str =
 
 
 def a_book(**groups: list[Wanted]) -> ActiveBook:
-    book = ActiveBook()
+    book = ActiveBook(NodeBook())
     for group, chunks in groups.items():
         book.replace(group, [(chunk, chunk.sources()) for chunk in chunks])
     return book
@@ -60,7 +61,7 @@ def test_replacing_a_group_leaves_nothing_of_what_it_had() -> None:
     book = a_book(s1=[old])
     book.replace("s1", [(new, new.sources())])
     assert (at(book, A), at(book, B)) == ([], [new])
-    assert book.node_urls(["s1"]) == {B}
+    assert set(book.node_urls()) == {B}
 
 
 def test_replacing_a_group_leaves_the_others_alone() -> None:
@@ -82,11 +83,19 @@ def test_the_same_again_changes_nothing() -> None:
     chunk = a_chunk_at(0, A, B)
     book = a_book(s1=[chunk])
     book.replace("s1", [(chunk, chunk.sources())])
-    assert (at(book, A), book.node_urls(["s1"])) == ([chunk], {A, B})
+    assert (at(book, A), set(book.node_urls())) == ([chunk], {A, B})
 
 
-def test_the_nodes_of_a_group_are_those_of_its_chunks() -> None:
+def test_the_nodes_with_work_are_those_of_the_chunks_in_work() -> None:
     book = a_book(s1=[a_chunk_at(0, A), a_chunk_at(1, B)], s2=[a_chunk_at(2, C, session_id="s2")])
-    assert book.node_urls(["s1"]) == {A, B}
-    assert book.node_urls(["s1", "s2"]) == {A, B, C}
-    assert book.node_urls([]) == set()
+    assert set(book.node_urls()) == {A, B, C}
+    book.replace("s1", [])
+    assert set(book.node_urls()) == {C}
+
+
+def test_only_what_is_new_or_read_elsewhere_is_named_as_fresh() -> None:
+    old, new = a_chunk_at(0, A), a_chunk_at(1, B)
+    book = a_book(s1=[old])
+    fresh = book.replace("s1", [(old, old.sources()), (new, new.sources())])
+    assert [item.chunk for item in fresh] == [new]
+    assert [item.first for item in book.of_group("s1")] == [old, old]

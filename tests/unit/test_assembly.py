@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from common.messages import ChunkSpec, OpenChunk, SourceShare
 from scheduler.assembly import Assembly, Landing, Part
+from scheduler.buffers import Buffers
 from scheduler.wanted import WHOLE
 from tests.builders import A, B, a_chunk
 
@@ -17,12 +18,13 @@ DATA = random.Random(3).randbytes(1000)
 
 
 def a_part(size_bytes: int = len(DATA)) -> Part:
-    return Part(size_bytes, hashlib.sha256(DATA).hexdigest(), threading.Lock())
+    checksum = hashlib.sha256(DATA).hexdigest()
+    return Part(size_bytes, checksum, threading.Lock(), bytearray(size_bytes))
 
 
 def an_assembly(chunk: ChunkSpec) -> Assembly:
     opened = OpenChunk(lease_id="L", session_id="s1", chunk=chunk, deliver_to="inproc://buffer")
-    return Assembly.of(opened)
+    return Assembly.of(opened, Buffers())
 
 
 def receive(landing: Landing, start: int, data: bytes, step: int = 7) -> None:
@@ -45,7 +47,7 @@ def test_bytes_go_straight_to_their_place() -> None:
     part = a_part()
     landing = part.land(A)
     room = landing.room(100, 200)
-    assert room.obj is part.data
+    assert room.obj is part.data.obj
     receive(landing, 100, DATA[100:200])
     assert part.data[100:200] == DATA[100:200]
     assert sources(part) == [(100, 200, A)]

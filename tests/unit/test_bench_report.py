@@ -1,11 +1,14 @@
 """The page and the plots made of the bench's results."""
 
+from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 from bench.figures import Figures
 from bench.plots import dots, lines
 from bench.report import page, pictures
-from bench.results import Result, Setting, geometric_mean, median_run, medians
+from bench.results import Result, Setting, append, geometric_mean, load, median_run, medians
 
 SETTING = Setting(command="python -m bench real", revision="abc123", python="3.11.2", cores=2)
 
@@ -65,6 +68,21 @@ def test_the_median_run_stands_for_the_others() -> None:
     assert median_run(RESULTS[:3]).figures.ratio == 1.04
     assert [r.figures.ratio for r in medians(RESULTS, "ours")] == [1.04, 2.0]
     assert geometric_mean([1.0, 4.0]) == 2.0
+
+
+def test_runs_of_several_files_are_taken_together(tmp_path: Path) -> None:
+    for number, result in enumerate(RESULTS[:3]):
+        append(tmp_path / str(number), result)
+    (median,) = medians(load([tmp_path / "0", tmp_path / "1", tmp_path / "2"]), "ours")
+    assert median == RESULTS[2]
+
+
+def test_a_line_that_is_no_run_is_named(tmp_path: Path) -> None:
+    append(tmp_path / "runs", RESULTS[0])
+    with (tmp_path / "runs").open("a") as file:
+        file.write('{"scenario": "steady"}\n')
+    with pytest.raises(ValueError, match="runs:2 is no run of this version"):
+        load([tmp_path / "runs"])
 
 
 def test_the_page_says_what_was_run_and_what_came_of_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from buffer.demand import UNPACED_SPACING_SEC, wanted_chunks
+from buffer.demand import UNPACED_CHUNKS, UNPACED_SPACING_SEC, wanted_chunks
 from buffer.store import ChunkStore
 from buffer.timeline import Timeline
 from common.messages import WantedChunk
@@ -69,7 +69,15 @@ def test_an_overdue_chunk_is_due_now() -> None:
 
 def test_without_pacing_chunks_are_due_soon_one_after_another() -> None:
     wanted = ask(paced=False)
-    assert [i.deadline_in_sec for i in wanted] == [n * UNPACED_SPACING_SEC for n in (1, 2, 3)]
+    assert [i.deadline_in_sec for i in wanted[:3]] == [n * UNPACED_SPACING_SEC for n in (1, 2, 3)]
+
+
+def test_without_pacing_enough_chunks_are_wanted_to_keep_all_nodes_busy() -> None:
+    assert numbers(ask(paced=False)) == list(range(UNPACED_CHUNKS))
+    store = ChunkStore()
+    store.move_to(1)
+    store.add(held(2))
+    assert numbers(ask(store, paced=False)) == [1, *range(3, UNPACED_CHUNKS + 1)]
 
 
 def test_nothing_is_wanted_behind_the_last_chunk() -> None:

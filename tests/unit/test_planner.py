@@ -95,6 +95,15 @@ def test_a_chunk_that_overtakes_waits_for_a_place() -> None:
     assert rig.chunks_read() == {a_chunk(2).chunk_id, a_chunk(0).chunk_id}
 
 
+def test_a_chunk_whose_verdict_is_on_its_way_is_still_in_work() -> None:
+    rig = a_rig(max_active_chunks=1)
+    rig.feed(a_demand(a_chunk(0, [A]), a_chunk(1, [B])))
+    last = rig.bring(a_chunk(0))
+    assert rig.running == {}
+    rig.verdict(last)
+    assert rig.chunks_read() == {a_chunk(1).chunk_id}
+
+
 def test_each_session_has_a_limit_of_its_own() -> None:
     rig = a_rig(max_active_chunks=1)
     rig.feed(a_demand(a_chunk(0, [A]), a_chunk(1, [B])))

@@ -139,6 +139,18 @@ def test_a_200_in_the_middle_begins_at_the_beginning() -> None:
     assert rig.state_of(chunk).bytes_by_node() == {B: 300_000}
 
 
+def test_a_report_that_is_older_than_the_surprise_claims_nothing() -> None:
+    rig = PlannerRig()
+    rig.know(*(a_score(n, accepts_ranges=None) for n in (A, B)))
+    chunk = a_chunk(0, [A, B])
+    rig.feed(a_demand(chunk))
+    second = rig.fetch(B)
+    rig.head(second, honoured=False)
+    # The heartbeat was written before the answer's head came.
+    rig.beat()
+    assert rig.state_of(chunk).bytes_by_node() == {}
+
+
 def test_bodies_that_bring_the_same_bytes_are_settled_when_their_rates_compare() -> None:
     rig = PlannerRig()
     nodes = (A, B, C)

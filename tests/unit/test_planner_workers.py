@@ -1,16 +1,13 @@
-"""The planner and its workers: homes, leases, accounts, last words; and erasure coding."""
+"""The planner and its workers: homes, leases, accounts, last words."""
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
-from common.messages import CloseChunk, DiscardRange, FetchRange, OpenChunk, ResizeRange
+from common.messages import CloseChunk, FetchRange, OpenChunk, ResizeRange
 from scheduler.commands import Command, ForgetWorker, SendJob
 from scheduler.leases import WORKER_SILENT_SEC
 from tests.builders import (
-    FIVE_NODES,
     MB,
     A,
     B,
@@ -21,7 +18,6 @@ from tests.builders import (
     a_demand,
     a_score,
 )
-from tests.planner_flow import flow
 from tests.planner_rig import PlannerRig, announced, sent
 
 
@@ -29,12 +25,6 @@ def a_rig(*workers: str, max_active_chunks: int = 4) -> PlannerRig:
     """Return a planner that knows three equal nodes."""
     rig = PlannerRig(*workers, max_active_chunks=max_active_chunks)
     rig.know()
-    return rig
-
-
-def a_coded_rig() -> PlannerRig:
-    rig = PlannerRig()
-    rig.know(*(a_score(node) for node in FIVE_NODES))
     return rig
 
 
@@ -205,71 +195,6 @@ def test_all_bytes_held_but_the_last_range_cancelled_still_ends_in_a_verdict_or_
     rig.end(fetch, "cancelled", until=fetch.end_bytes)
     assert moved(rig, fetch.lease_id) != fetch.lease_id
     assert rig.spans(a_chunk())[0][0] == 0
-
-
-# ---------------------------------------------------------------- erasure coding
-
-
-def test_no_position_of_a_coded_chunk_is_read_from_more_than_three_fragments() -> None:
-    rig = a_coded_rig()
-    rig.feed(a_demand(a_coded_chunk()))
-    assert {f.part for f in rig.running.values()} == {0, 1, 2, 3, 4}, "all five nodes help"
-    edges = {edge for f in rig.running.values() for edge in (f.start_bytes, f.end_bytes)}
-    for edge in edges:
-        assert sum(f.start_bytes <= edge < f.end_bytes for f in rig.running.values()) <= 3
-
-
-@pytest.mark.parametrize("rates", [(20, 20, 20, 20, 20), (20, 20, 20, 20, 5), (30, 30, 30, 2, 2)])
-def test_all_five_nodes_of_an_urgent_coded_chunk_end_together(rates: tuple[float, ...]) -> None:
-    rig = a_coded_rig()
-    links = dict(zip(FIVE_NODES, rates, strict=True))
-    rig.know(*(a_score(node, mbps=mbps) for node, mbps in links.items()))
-    chunk = a_coded_chunk(size_bytes=6 * MB)
-    rig.feed(a_demand(chunk))
-    flow(rig, links, 10.0, report_sec=0.02)
-    assert rig.state_of(chunk).complete
-    # No node can bring more than its own fragment.
-    fastest_sec = max(6 * MB * 8e-6 / sum(rates), 2 * MB * 8e-6 / sorted(rates)[2])
-    assert rig.now_sec - 100 < 1.15 * fastest_sec + 0.06
-    (account,) = rig.planner.accounts.all
-    assert account.received_bytes == 6 * MB
-
-
-def test_a_parity_takes_the_place_of_a_data_fragment_that_fails() -> None:
-    rig = a_coded_rig()
-    rig.feed(a_demand(a_coded_chunk(), due_sec=60))
-    lost = next(f for f in rig.running.values() if f.part == 1)
-    made = rig.end(lost, "refused")
-    (instead,) = sent(made, FetchRange)
-    assert instead.part in (3, 4)
-    assert len(rig.running) == 3
-
-
-@pytest.mark.parametrize("lost", [*itertools.combinations(range(5), 2)])
-@pytest.mark.parametrize("due_sec", [0.0, 60.0])
-def test_two_lost_nodes_still_give_the_chunk(lost: tuple[int, int], due_sec: float) -> None:
-    rig = a_coded_rig()
-    chunk = a_coded_chunk()
-    rig.feed(a_demand(chunk, due_sec=due_sec))
-    while found := rig.fetches(chunk):
-        last = found[0]
-        rig.end(last, "refused" if last.part in lost else "complete")
-    assert rig.state_of(chunk).complete
-    rig.verdict(last)
-    assert rig.state_of(chunk).delivered_sec is not None
-    assert sent(rig.commands, DiscardRange) == []
-    (account,) = rig.planner.accounts.all
-    assert account.received_bytes == account.needed_bytes, "no position was read a fourth time"
-
-
-def test_bytes_of_a_fragment_that_broke_off_are_kept() -> None:
-    rig = a_coded_rig()
-    chunk = a_coded_chunk()
-    rig.feed(a_demand(chunk, due_sec=60))
-    broken = next(f for f in rig.running.values() if f.part == 0)
-    made = rig.end(broken, "broken", until=400_000)
-    (instead,) = sent(made, FetchRange)
-    assert (instead.part in (3, 4), instead.start_bytes, instead.end_bytes) == (True, 400_000, MB)
 
 
 # ---------------------------------------------------------------- last words

@@ -143,6 +143,12 @@ def test_another_fragment_replaces_a_lost_one() -> None:
     assert reaction_sec(CODED, bodies, SILENT) == pytest.approx(0.5)
 
 
+def test_one_more_fragment_than_before_replaces_a_lost_one() -> None:
+    bodies = [a_body(1, 0, SIZE, part=1), a_body(0, 0, SIZE, part=0, sent=200, until=5.0)]
+    bodies.append(a_body(4, 200, SIZE, part=4, at=0.7))
+    assert reaction_sec(CODED, bodies, SILENT) == pytest.approx(0.5)
+
+
 def test_reuse_counts_from_the_end_of_the_trouble() -> None:
     bodies = [a_body(0, 0, 100, at=2.0), a_body(1, 0, 100, at=3.5), a_body(0, 0, 100, at=9.0)]
     assert reuse_sec(bodies, SILENT) == pytest.approx(6.0)

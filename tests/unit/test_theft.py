@@ -7,7 +7,7 @@ import pytest
 from scheduler.selection import Node, NodeBook
 from scheduler.theft import MIN_STEAL_BYTES, STEAL_GAIN_SEC, Theft, best_theft, way_out
 from scheduler.timing import COMMAND_SEC, OVERDUE_RATIO, OVERDUE_SEC, ahead_sec, remaining_sec
-from scheduler.wanted import Job, Source, Wanted
+from scheduler.wanted import WHOLE, Job, Source, Wanted
 from tests.builders import (
     FIVE_NODES,
     MB,
@@ -109,14 +109,15 @@ def test_the_slowest_of_two_ranges_is_relieved() -> None:
     assert theft.victim is slowest
 
 
-def test_a_theft_must_gain_time() -> None:
-    chunk, book = a_wanted(), a_book(a=8.0, b=800.0)
-    job = a_slow_job(chunk, mbps=8.0)
-    # Two rates so far apart that the thief needs its way only.
-    job.received_until = job.end - round((FIRST_BYTE_SEC + STEAL_GAIN_SEC - 0.005) * 1e6)
-    assert found(chunk, book) is None
-    job.received_until = job.end - round((FIRST_BYTE_SEC + STEAL_GAIN_SEC + 0.005) * 1e6)
-    assert found(chunk, book) is not None
+@pytest.mark.parametrize(("gain_ratio", "pays"), [(0.75, False), (1.25, True)])
+def test_a_theft_must_gain_time(gain_ratio: float, pays: bool) -> None:
+    chunk, book = a_wanted(), a_book(a=80.0, b=80.0)
+    # Of two equal nodes each brings half of what is left when the thief's first byte comes.
+    left_sec = FIRST_BYTE_SEC + 2 * gain_ratio * STEAL_GAIN_SEC
+    left_bytes = round(left_sec * 80e6 / 8)
+    a_slow_job(chunk, mbps=80.0, until=2 * MB - left_bytes)
+    chunk.parts[WHOLE].add(0, 2 * MB - left_bytes, A)
+    assert (found(chunk, book) is not None) is pays
 
 
 def test_a_theft_must_be_worth_a_request() -> None:

@@ -7,11 +7,11 @@ import pytest
 from scheduler.selection import MIN_RATE_SAMPLE_BYTES, Node
 from scheduler.timing import (
     COMMAND_SEC,
+    FIRST_WINDOW_SEC,
     LONG_RATE_WINDOW_SEC,
     OVERDUE_RATIO,
     OVERDUE_SEC,
     QUIET_SEC,
-    RATE_WINDOW_SEC,
     REPORT_SEC,
     is_overdue,
     is_quiet,
@@ -128,9 +128,19 @@ def test_a_pace_is_measured_from_the_head_of_the_answer() -> None:
 def test_a_moment_is_too_short_for_the_nodes_rate() -> None:
     node = a_node(A, mbps=None)
     job = a_job(a_wanted(), A, headed_sec=NOW_SEC)
-    bring(job, node, 100_000, NOW_SEC + RATE_WINDOW_SEC - 0.01)
+    bring(job, node, 100_000, NOW_SEC + FIRST_WINDOW_SEC - 0.01)
     assert not node.measured
     assert not job.paced
+
+
+def test_a_first_figure_of_a_node_lasts_only_until_the_next() -> None:
+    node = a_node(A, mbps=None)
+    job = a_job(a_wanted(), A, headed_sec=NOW_SEC)
+    bring(job, node, 100_000, NOW_SEC + FIRST_WINDOW_SEC)
+    assert node.rate_mbps == pytest.approx(100_000 * 8 / 1e6 / FIRST_WINDOW_SEC)
+    assert not job.paced
+    bring(job, node, 100_000, NOW_SEC + 0.2)
+    assert node.rate_mbps == pytest.approx(8.0), "all bytes over all the time, not a mean of two"
 
 
 def test_the_next_bytes_do_not_count_the_first_again() -> None:

@@ -108,6 +108,8 @@ class Schedule:
             measured_until=choice.start,
             whole_body=node.accepts_ranges is False,
         )
+        if job.whole_body:
+            chunk.tangled = True
         if not chunk.jobs:
             self._reading[chunk.session_id] += 1
         chunk.jobs[job.job_id] = self.jobs[job.job_id] = job

@@ -6,7 +6,7 @@ question independent of how many nodes and sessions there are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from scheduler.selection import Node, NodeBook
@@ -26,9 +26,6 @@ class Active:
     refused: set[str] = field(default_factory=set)
     # How many bytes are free, as far as known; holds until its ranges change.
     free_bytes: int | None = None
-    # How long the slowest of its ranges still takes; holds for one dealing, and until they change.
-    longest_sec: float = 0.0
-    longest_of: int = 0
 
 
 def urgency(chunk: Wanted) -> tuple[float, int]:
@@ -95,18 +92,13 @@ class ActiveBook:
         """Return all chunks in work."""
         return self._items.values()
 
-    def first(self, group: str) -> Active | None:
-        """Return the most urgent chunk of a group that can be read."""
-        items = self._groups.get(group)
-        return items[0] if items else None
-
     def of_group(self, group: str) -> Sequence[Active]:
         """Return a group's chunks in work, most urgent first."""
         return self._groups.get(group, ())
 
-    def groups(self) -> Iterator[str]:
-        """Return the groups that have chunks in work."""
-        return iter(tuple(self._groups))
+    def firsts(self) -> list[Active]:
+        """Return the most urgent chunk of each group."""
+        return [items[0] for items in self._groups.values()]
 
     def node_urls(self) -> Collection[str]:
         """Return the nodes that have a chunk in work."""

@@ -110,25 +110,22 @@ def next_range(
     `busy_sec` says how long each node is busy still; `leading` that no chunk is more urgent; `starting` that an earlier
     chunk is due already.
     """
-    mine = [s for s in sources if s.node_url == node.node_url]
-    for source in mine:
+    ranged = node.accepts_ranges is not False
+    for source in sources:
+        if source.node_url != node.node_url:
+            continue
         spans = chunk.next_spans(source.part)
         if not spans:
             continue
         if not urgent and _taken_by_others(chunk, source, node):
             continue
-        start, end = spans[0]
-        if node.accepts_ranges is not False and _begun_by_a_body(source, sources, nodes):
-            start, end = spans[-1]
-        if node.accepts_ranges is False and _sooner_elsewhere(
-            node, chunk, (start, end), sources, nodes, busy_sec
-        ):
+        from_tail = ranged and _begun_by_a_body(source, sources, nodes)
+        start, end = spans[-1 if from_tail else 0]
+        if not ranged and _sooner_elsewhere(node, chunk, (start, end), sources, nodes, busy_sec):
             continue
-        trial = node.doubtful(now_sec) if urgent else node.on_probation(now_sec)
-        if trial and node.accepts_ranges is not False:
+        if ranged and (node.doubtful(now_sec) if urgent else node.on_probation(now_sec)):
             return Choice(source, start, min(end, start + PROBE_BYTES))
-        several = urgent and not _begun_by_a_body(source, sources, nodes)
-        count = lanes(node) if several else 1
+        count = lanes(node) if urgent and ranged and not from_tail else 1
         size = _size(
             node,
             chunk,
@@ -139,7 +136,7 @@ def next_range(
             leading=leading,
             starting=starting,
         )
-        if node.accepts_ranges is False:
+        if not ranged:
             size = _body_size((start, end), node, sources, nodes, urgent=urgent)
         if size <= 0:
             continue
@@ -151,7 +148,7 @@ def next_range(
             size = max(_least_share(node), size)
         if end - start - size < _least_share(node):
             size = end - start
-        if node.accepts_ranges is not False and _begun_by_a_body(source, sources, nodes):
+        if from_tail:
             return Choice(source, end - size, end, count)
         return Choice(source, start, start + size, count)
     return None

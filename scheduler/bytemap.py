@@ -20,20 +20,17 @@ class Contribution:
 class ByteMap:
     """Held bytes of one part of `size` bytes, each span with its source; spans never overlap."""
 
-    __slots__ = ("_spans", "size")
+    __slots__ = ("_spans", "held_bytes", "size")
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.held_bytes = 0
         self._spans: list[Contribution] = []
 
     @property
     def contributions(self) -> tuple[Contribution, ...]:
         """Held spans in order; neighbours from one node are one span."""
         return tuple(self._spans)
-
-    @property
-    def held_bytes(self) -> int:
-        return sum(span.end - span.start for span in self._spans)
 
     @property
     def complete(self) -> bool:
@@ -56,6 +53,7 @@ class ByteMap:
 
     def _insert(self, start: int, end: int, node_url: str) -> None:
         """Enter bytes of which none is held."""
+        self.held_bytes += end - start
         spans = self._spans
         at = len(spans)
         while at and spans[at - 1].start > start:
@@ -81,6 +79,7 @@ class ByteMap:
             if span.end > end:
                 kept.append(Contribution(end, span.end, span.node_url))
         self._spans = kept
+        self.held_bytes = sum(span.end - span.start for span in kept)
 
     def missing_within(self, start: int, end: int) -> list[Span]:
         """Return the spans of [start, end) that are not held."""

@@ -43,7 +43,6 @@ class Dealer:
         self._attention = Attention()
         # How long nodes are busy still; holds for one dealing, and for a node until its ranges change.
         self._busy: dict[str, float] = {}
-        self._dealings = 0
         # Groups with a chunk that found no place among those being read, or no room at a worker.
         self._blocked: dict[str, None] = {}
         # Nodes that may have room, or something to read, since ranges were given out or shortened in this round.
@@ -78,16 +77,15 @@ class Dealer:
         changed is looked at with `everything`.
         """
         schedule = self._schedule
-        self._dealings += 1
         self._busy.clear()
         self._moved.clear()
         news = self._renew(now_sec, commands, everything=everything)
         asked = self._to_ask(news, now_sec, everything=everything)
         schedule.changed.clear()
         schedule.stirred.clear()
-        groups = self._active.groups() if everything else dict.fromkeys(n.group for n in news)
-        for group in groups:
-            self._make_way(group, now_sec, commands)
+        for first in self._active.firsts() if everything else news:
+            if first.chunk is first.first:
+                self._make_way(first, now_sec, commands)
         for _ in range(MAX_ROUNDS):
             asked.update(self._moved)
             self._moved.clear()
@@ -103,11 +101,11 @@ class Dealer:
         schedule, chooser, book = self._schedule, self._chooser, self._active
         groups = dict.fromkeys(map(chooser.group_of, schedule.touched))
         schedule.touched.clear()
+        if everything:
+            groups.update(dict.fromkeys(chooser.unsettled))
         for url in book.node_urls() if everything else schedule.stirred:
             if not schedule.nodes.node(url).blameless:
                 groups.update((item.group, None) for item in book.of_node(url))
-        if everything:
-            groups.update(dict.fromkeys(chooser.unsettled))
         for chunk in schedule.changed:
             group = chooser.group_of(chunk.session_id)
             if chunk.excluded or chunk.banned or group in chooser.unsettled:
@@ -126,7 +124,7 @@ class Dealer:
                 del self._blocked[group]
                 changed += book.of_group(group)
         for item in changed:
-            item.free_bytes, item.longest_of = None, 0
+            item.free_bytes = None
             item.refused.clear()
         return news + changed
 
@@ -196,13 +194,10 @@ class Dealer:
         # One node reads a part.
         return any(job.node_url == node.node_url for job in chunk.jobs.values())
 
-    def _make_way(self, group: str, now_sec: float, commands: list[Command]) -> None:
+    def _make_way(self, first: Active, now_sec: float, commands: list[Command]) -> None:
         """Shorten ranges of later chunks where bytes of the most urgent one came back and nobody is free for them."""
-        first = self._active.first(group)
-        if first is None or not first.chunk.is_urgent(now_sec):
-            return
         chunk = first.chunk
-        if self._free_bytes(first) < theft.MIN_STEAL_BYTES:
+        if self._free_bytes(first) < theft.MIN_STEAL_BYTES or not chunk.is_urgent(now_sec):
             return
         later: list[tuple[Node, Job]] = []
         for node in first.nodes:
@@ -262,7 +257,7 @@ class Dealer:
         self._attention.forget(node_url)
         item = self._active.item(chunk)
         if item is not None:
-            item.free_bytes, item.longest_of = None, 0
+            item.free_bytes = None
 
     def _free_bytes(self, item: Active) -> int:
         if item.free_bytes is None:
@@ -270,13 +265,12 @@ class Dealer:
         return item.free_bytes
 
     def _longest_sec(self, item: Active, now_sec: float) -> float:
-        """Return how long the slowest range of a chunk still takes."""
-        if item.longest_of != self._dealings:
-            node = self._schedule.nodes.node
-            jobs = item.chunk.jobs.values()
-            ends_sec = [timing.outlook(job, node(job.node_url), now_sec)[2] for job in jobs]
-            item.longest_sec, item.longest_of = max(ends_sec, default=0.0), self._dealings
-        return item.longest_sec
+        """Return how long the ranges of a chunk take at most."""
+        longest_sec = 0.0
+        for job in item.chunk.jobs.values():
+            node = self._schedule.nodes.node(job.node_url)
+            longest_sec = max(longest_sec, self._busy_sec(node, now_sec))
+        return longest_sec
 
     def _has_room(self, node: Node, now_sec: float) -> bool:
         if node.active == 0:
@@ -311,8 +305,9 @@ class Dealer:
         """Ask a node again when its next request may leave: for other bytes of a chunk, or for those of another one."""
         job = self._schedule.jobs_at(node.node_url)[0]
         item = self._active.item(job.chunk)
+        # Bytes that are free there may be had earlier, or late ones of the most urgent chunk.
         same_chunk = busy_sec >= timing.ahead_sec(node) and (
-            item is not None and self._offers(item, node, now_sec)
+            item is not None and (item.chunk is item.first or self._free_bytes(item) > 0)
         )
         wait_sec = busy_sec - timing.ahead_sec(node, same_chunk=same_chunk)
         if wait_sec > 0:

@@ -85,7 +85,7 @@ def _on_head(schedule: Schedule, job: Job, honoured: bool, now_sec: float) -> No
     schedule.nodes.node(job.node_url).accepts_ranges = honoured
     if honoured or job.whole_body:
         return
-    job.whole_body = True
+    job.whole_body = job.chunk.tangled = True
     job.start = job.received_until = 0
     job.end = job.chunk.parts[job.part].size
 
@@ -115,6 +115,9 @@ def on_range(
     news = _brings_news(job, done)
     until = max(job.received_until, min(done.received_until_bytes, chunk.parts[job.part].size))
     chunk.parts[job.part].add(job.received_until, until, job.node_url)
+    if until > job.end:
+        # Others were asked for these already.
+        chunk.tangled = True
     if until > job.received_until:
         fresh, job.received_until = until - job.received_until, until
         timing.measure(job, node, fresh, now_sec)

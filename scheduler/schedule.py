@@ -111,6 +111,8 @@ class Schedule:
             whole_body=node.accepts_ranges is False,
             lanes=choice.lanes,
         )
+        if job.whole_body:
+            chunk.tangled = True
         if not chunk.jobs:
             self._reading[chunk.session_id] += 1
         chunk.jobs[job.job_id] = self.jobs[job.job_id] = job

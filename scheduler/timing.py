@@ -6,7 +6,7 @@ extrapolated.
 
 from __future__ import annotations
 
-from common.units import megabits_per_sec, transfer_sec
+from common.units import megabits_per_sec
 from scheduler.selection import MIN_RATE_SAMPLE_BYTES, Node
 from scheduler.wanted import Job
 
@@ -57,14 +57,14 @@ def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
     if flowing:
         quiet_sec = now_sec - job.progress_sec
         if quiet_sec <= QUIET_SEC and (own_mbps is not None or node.measured):
-            at = min(job.end, at + rate_mbps * 1e6 / 8 * min(quiet_sec, REPORT_SEC))
+            at = min(job.end, at + rate_mbps * 125e3 * min(quiet_sec, REPORT_SEC))
         if quiet_sec > REPORT_SEC:
             rate_mbps *= quiet_ratio(quiet_sec)
     left = job.end - at
     if job.whole_body:
         # What comes before the first byte of use.
         left += max(0, job.start - job.received_bytes)
-    left_sec = transfer_sec(round(left), rate_mbps) if left > 0 else 0.0
+    left_sec = left * 8e-6 / max(rate_mbps, 1e-9) if left > 0 else 0.0
     if not flowing:
         left_sec += wait_sec(job, node, now_sec)
     return at, rate_mbps, left_sec
@@ -74,10 +74,12 @@ def wait_sec(job: Job, node: Node, now_sec: float) -> float:
     """Return how long the first byte of a range takes still."""
     if job.flowing:
         return 0.0
-    if is_overdue(job, node, now_sec):
+    waited_sec = now_sec - job.begun_sec
+    first_sec = first_byte_sec(node, cold=job.cold)
+    if waited_sec > OVERDUE_RATIO * first_sec + OVERDUE_SEC:
         # It may come over a new connection, after two round trips; the later after that, the longer it may take.
-        return abs(job.begun_sec + first_byte_sec(node, cold=True) - now_sec)
-    return max(0.0, job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec)
+        return abs(first_byte_sec(node, cold=True) - waited_sec)
+    return max(0.0, first_sec - waited_sec)
 
 
 def quiet_ratio(quiet_sec: float) -> float:

@@ -92,9 +92,12 @@ class Wanted:
     retry_at_sec: float = 0.0
     last_fault: str = "unreachable"
     last_detail: str = ""
+    # Whether ranges may bring the same bytes, or some that are held: bodies without `Range`, ends moved too late.
+    tangled: bool = False
     delivered_sec: float | None = None
     verifying_sec: float | None = None
     failed_at: str = ""
+    coded: bool = field(init=False)
     # Where the parts of a spec can be read: asked for at every decision, and the same until the spec is replaced.
     _sources: list[Source] = field(default_factory=list, init=False, repr=False)
     _sources_of: ChunkSpec | None = field(default=None, init=False, repr=False)
@@ -104,7 +107,8 @@ class Wanted:
 
     def reset_parts(self) -> None:
         """Start from nothing: the worker that held the bytes is gone."""
-        self.verifying_sec = None
+        self.verifying_sec, self.tangled = None, False
+        self.coded = bool(self.spec.fragments)
         if self.spec.fragments:
             self.parts = {f.fragment_index: ByteMap(f.size_bytes) for f in self.spec.fragments}
         else:
@@ -121,10 +125,6 @@ class Wanted:
     def is_of(self, spec: ChunkSpec) -> bool:
         """Whether bytes held for this chunk are bytes of `spec` too; replicas may differ."""
         return spec is self.spec or _identity(self.spec) == _identity(spec)
-
-    @property
-    def coded(self) -> bool:
-        return bool(self.spec.fragments)
 
     @property
     def needed_parts(self) -> int:
@@ -204,6 +204,9 @@ class Wanted:
         """Return how many bytes nobody brings yet."""
         if not self.coded:
             whole = self.parts[WHOLE]
+            if not self.tangled:
+                claimed = sum([job.end - job.received_until for job in self.jobs.values()])
+                return whole.size - whole.held_bytes - claimed
             return sum(end - start for start, end in gaps(self._spans(WHOLE, whole), whole.size))
         return missing_bytes(self.covers(), self.part_bytes, self.needed_parts)
 

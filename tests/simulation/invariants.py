@@ -12,7 +12,7 @@ from scheduler.bytemap import subtract
 from scheduler.commands import Command, SendJob
 from scheduler.lanes import MAX_RANGES
 from scheduler.planner import Event
-from scheduler.wanted import Job, Wanted
+from scheduler.wanted import WHOLE, Job, Wanted
 
 # What a message to a worker takes beside the round trip.
 TRAVEL_SEC = 0.01
@@ -22,6 +22,7 @@ def check(world: World, event: Event | None, commands: list[Command]) -> None:
     """Compare the planner's books with each other, with the limits and with what the workers hold."""
     _books_agree(world)
     _limits_are_kept(world)
+    _free_bytes_add_up(world)
     for command in commands:
         if isinstance(command, SendJob) and isinstance(command.msg, FetchRange):
             _asks_for_what_nobody_brings(world, command.msg)
@@ -41,6 +42,13 @@ def _books_agree(world: World) -> None:
         assert (chunk.lease_id == "") == (chunk.worker_id == "")
     leases = {c.lease_id for c in planner.chunks if c.lease_id}
     assert {lease for w in planner.workers.workers for lease in w.leases} == leases
+
+
+def _free_bytes_add_up(world: World) -> None:
+    for chunk in world.planner.chunks:
+        if not chunk.coded and chunk.verifying_sec is None:
+            spans = chunk.free_spans(WHOLE)
+            assert chunk.free_bytes == sum(end - start for start, end in spans)
 
 
 def _limits_are_kept(world: World) -> None:

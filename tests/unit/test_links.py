@@ -8,12 +8,15 @@ import random
 import pytest
 
 from bench.agenda import Agenda
+from bench.connections import Connections
 from bench.links import Link
 from bench.nodes import Request, SimNode, Wish
+from bench.paced_links import HEAD_BYTES
 from bench.scenarios import FaultEvent
 from cluster.faults import FaultKind
 from cluster.profiles import LinkProfile
 from cluster.shaping import RateSchedule, TraceStep
+from cluster.slow_start import INITIAL_WINDOW_BYTES, CongestionWindow
 
 MB = 1_000_000
 
@@ -38,7 +41,13 @@ class Watcher:
         self.got: list[tuple[int, int, bool]] = []
 
     def ask(
-        self, start: int = 0, end: int = MB, *, cold: bool = False, **changed: object
+        self,
+        start: int = 0,
+        end: int = MB,
+        *,
+        cold: bool = False,
+        window: CongestionWindow | None = None,
+        **changed: object,
     ) -> Request:
         wish = Wish(
             number=0,
@@ -48,6 +57,7 @@ class Watcher:
             silence_sec=0.5,
             asks_range=changed.get("asks_range", True) is True,
             cold=cold,
+            window=window,
         )
         return self.node.request(
             wish,
@@ -232,3 +242,87 @@ def test_an_answer_is_cut_after_its_time() -> None:
     watcher.run()
     watcher.expect_end(2.0, "short")
     assert request.until == 190_000
+
+
+# ---------------------------------------------------------------- connections that begin slowly
+
+FAR = LinkProfile(rate_mbps=20.0, rtt_ms=200.0, slow_start=True)
+RTT_SEC = 0.2
+
+
+def ended_sec(watcher: Watcher) -> float:
+    """Let a request end; return when that was."""
+    watcher.agenda.run(60.0, lambda: bool(watcher.ends))
+    return watcher.ends[-1][0]
+
+
+def test_a_fresh_connection_sends_a_window_a_round_trip() -> None:
+    watcher = Watcher(profile=FAR)
+    request = watcher.ask()
+    received = []
+    for number in range(1, 5):
+        watcher.agenda.run(number * RTT_SEC + 0.9 * RTT_SEC, lambda: False)
+        request.sync()
+        received.append(request.received_bytes + HEAD_BYTES)
+    sent = [INITIAL_WINDOW_BYTES * (2**number - 1) for number in range(1, 5)]
+    assert received == pytest.approx(sent, rel=0.05)
+
+
+def test_it_takes_as_long_as_on_a_real_node() -> None:
+    # Five windows of 14, 29, 58, 116 and 232 KB leave the link idle, then it is full.
+    left = 1 * MB - 31 * INITIAL_WINDOW_BYTES
+    watcher = Watcher(profile=FAR)
+    watcher.ask()
+    bound_sec = 6 * RTT_SEC + left * 8e-6 / 20.0
+    assert bound_sec < ended_sec(watcher) < bound_sec * 1.05
+
+
+def test_a_connection_that_was_used_just_now_goes_on_with_its_window() -> None:
+    nodes: dict[str, SimNode] = {}
+    ends = []
+    for pause_sec in (0.05, 1.0):
+        watcher = Watcher(profile=FAR)
+        nodes["http://node"] = watcher.node
+        kept = Connections(nodes, warm=False)
+        first = kept.take("http://node")
+        watcher.ask(window=first.window)
+        begun_sec = ended_sec(watcher) + pause_sec
+        kept.keep("http://node", first)
+        again = kept.take("http://node")
+        assert (first.cold, again.cold) == (True, False)
+        watcher.agenda.run(begun_sec, lambda: False)
+        watcher.ends.clear()
+        watcher.ask(window=again.window)
+        ends.append(ended_sec(watcher) - begun_sec)
+    whole_sec = MB * 8e-6 / 20.0
+    assert ends[0] < RTT_SEC + whole_sec * 1.1
+    assert ends[1] > 6 * RTT_SEC
+
+
+def test_two_slow_beginnings_are_twice_as_fast_as_one() -> None:
+    alone, two = Watcher(profile=FAR), Watcher(profile=FAR)
+    requests = [alone.ask(0, 100_000), two.ask(0, 100_000), two.ask(100_000, 200_000)]
+    for watcher in (alone, two):
+        watcher.agenda.run(3.5 * RTT_SEC, lambda: False)
+    for request in requests:
+        request.sync()
+    assert requests[1].received_bytes + requests[2].received_bytes == pytest.approx(
+        2 * requests[0].received_bytes, rel=0.02
+    )
+
+
+def test_a_slow_beginning_waits_while_its_node_is_silent() -> None:
+    dark = FaultEvent(node=0, kind="silent", at_sec=0.21, for_sec=0.3)
+    watcher, free = Watcher(dark, profile=FAR), Watcher(profile=FAR)
+    watcher.ask()
+    free.ask()
+    assert ended_sec(watcher) > ended_sec(free) + 0.1
+    assert watcher.ends[-1][1] == "complete"
+
+
+def test_a_connection_reset_by_its_node_is_set_up_anew() -> None:
+    watcher = Watcher(FaultEvent(node=0, kind="down", at_sec=1.0, for_sec=1.0))
+    pool = Connections({"http://node": watcher.node}, warm=False)
+    pool.keep("http://node", pool.take("http://node"))
+    watcher.agenda.run(3.0, lambda: False)
+    assert pool.take("http://node").cold

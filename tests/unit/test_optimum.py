@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from bench.flow import FlowNetwork
-from bench.optimum import Film, Optimum, Part, Supply, optimum, whole_bodies
+from bench.optimum import Film, Optimum, Part, Supply, optimum, ramped, whole_bodies
 from bench.scenarios import FaultEvent, Scenario, all_scenarios, scenario
-from bench.supplies import film_of, optimum_of, supply_of
+from bench.supplies import film_of, optimum_of, supply_of, without_slow_start
 from cluster.profiles import LinkProfile
 
 MB = 1_000_000
@@ -193,6 +193,31 @@ def test_flow_and_closed_form_agree(
     in_parts = a_film_in_parts(film)
     assert in_parts.everywhere is None
     close(optimum(supplies, in_parts), optimum(supplies, film))
+
+
+def test_connections_that_begin_slowly_carry_a_window_a_round_trip() -> None:
+    link = Supply([(0.0, 1000.0)], ready_sec=1.0)
+    supply = ramped(link, ready_sec=1.0, rtt_sec=1.0, window_bytes=200)
+    # 200 and 400 as early as the link can, then 800 of the thousand that it could, then all.
+    assert [supply.carried(at) for at in (1.0, 1.1, 1.5, 2.0, 2.3, 2.4, 3.0)] == pytest.approx(
+        [0, 100, 200, 200, 500, 600, 600]
+    )
+    assert supply.carried(4.0) == pytest.approx(1400)
+    assert supply.carried(6.0) == pytest.approx(3400)
+
+
+def test_a_link_that_is_full_at_once_loses_nothing_to_slow_beginnings() -> None:
+    link = Supply([(0.0, 1000.0), (5.0, 300.0)], ready_sec=1.0)
+    supply = ramped(link, ready_sec=1.0, rtt_sec=0.1, window_bytes=100)
+    assert [supply.carried(at) for at in (2.0, 7.0)] == [link.carried(at) for at in (2.0, 7.0)]
+
+
+def test_the_floor_with_slow_start_is_above_the_one_without() -> None:
+    for name in ("slow-start", "slow-start-200"):
+        played = scenario(name)
+        assert optimum_of(played).startup_sec > optimum_of(without_slow_start(played)).startup_sec
+    steady = scenario("steady")
+    assert optimum_of(steady) == optimum_of(without_slow_start(steady))
 
 
 def test_films_of_scenarios_lie_where_the_scenario_says() -> None:

@@ -10,7 +10,7 @@ from bench.quality import Outage, play, reaction_sec, ready_times, reuse_sec, tr
 from bench.runs import Outcome
 from bench.scenarios import Scenario
 from bench.stage import AppliedFault
-from bench.supplies import optimum_of
+from bench.supplies import full_speed_total_sec, optimum_of
 
 # Faults that keep due bytes from coming; the time until they are asked for elsewhere is the reaction.
 _STOPPING = frozenset({"down", "silent", "silent_data", "stall", "slow", "503", "truncate"})
@@ -43,6 +43,8 @@ class Figures:
     reuses: tuple[tuple[str, float | None], ...]
     ready_sec: tuple[float | None, ...]
     first_asked_sec: tuple[float | None, ...]
+    # The least total on the same links if connections began at full speed; None where they do.
+    full_speed_total_sec: float | None = None
 
 
 def figures_of(outcome: Outcome, scenario: Scenario, film: Film, bodies: Sequence[Body]) -> Figures:
@@ -52,7 +54,8 @@ def figures_of(outcome: Outcome, scenario: Scenario, film: Film, bodies: Sequenc
     ready_sec = ready_times(film, bodies)
     playback = play(ready_sec, film.chunk_sec, end_sec)
     counted = traffic(film, bodies)
-    best = optimum_of(as_it_was(scenario, outcome))
+    played = as_it_was(scenario, outcome)
+    best = optimum_of(played)
     must_stall_sec = max(0.0, best.window_sec - playback.startup_sec)
     outages = [
         (f"{fault.event.kind} {fault.event.node + 1}", _outage(fault, zero))
@@ -92,6 +95,7 @@ def figures_of(outcome: Outcome, scenario: Scenario, film: Film, bodies: Sequenc
         ),
         ready_sec=tuple(ready_sec),
         first_asked_sec=tuple(_first_asked_sec(bodies, n) for n in range(len(outcome.records))),
+        full_speed_total_sec=full_speed_total_sec(played),
     )
 
 

@@ -155,11 +155,13 @@ def _line(result: Result) -> str:
     reactions = " ".join(f"{name}:{took:.2f}" for name, took in f.reactions)
     reuses = " ".join(f"{n}:{'-' if took is None else f'{took:.1f}'}" for n, took in f.reuses)
     ended = "cut off" if result.cut_off else f"exit {result.exit_code}"
+    full_sec = f.full_speed_total_sec
+    full = f", {full_sec:.3f} without slow start" if full_sec is not None else ""
     cpu = "-" if f.cpu_sec_per_gb is None else f"{f.cpu_sec_per_gb:.0f}"
     return (
         f"{result.scenario:<18} {result.client:<11} #{result.run} ratio {f.ratio:6.3f} "
         f"(startup {f.startup_sec:.3f} of {f.best_startup_sec:.3f}, "
-        f"total best {f.best_total_sec:.3f}) stalls {f.stalls} {f.stalled_sec:.2f} s "
+        f"total best {f.best_total_sec:.3f}{full}) stalls {f.stalls} {f.stalled_sec:.2f} s "
         f"unplayed {f.unplayed_sec:.0f} waste {f.waste_ratio:.1%} requests {f.requests} "
         f"cpu {cpu} s/GB {ended} {reactions} {('back ' + reuses) if reuses else ''}"
     ).rstrip()

@@ -46,10 +46,11 @@ no byte of it is wrong. The clock begins when the manifest is asked for.
 
 **ratio** = (startup + stalled + unplayed seconds) / the least that anyone could have had on the same links with the
 same faults, who knows them in advance and holds at most 30 s of the film (`bench/optimum.py`). 1.00 is the limit of
-physics; where no node answers ranges, the limit is the best order of whole bodies. **waste** = bytes sent for nothing
-as a share of those needed; answers with wrong bytes in them are left out. **reaction** = time from a fault until all
-that was due from the node had been asked for elsewhere. **back** = time from the end of a fault until the node was
-used again. A run is cut off after four times the film's length; what was not shown then counts as unplayed.
+physics; where no node answers ranges, the limit is the best order of whole bodies, and where connections begin slowly
+(TCP slow start), what four connections to each node can carry, all used from the first moment. **waste** = bytes sent
+for nothing as a share of those needed; answers with wrong bytes in them are left out. **reaction** = time from a fault
+until all that was due from the node had been asked for elsewhere. **back** = time from the end of a fault until the
+node was used again. A run is cut off after four times the film's length; what was not shown then counts as unplayed.
 """
 
 
@@ -129,6 +130,7 @@ def _real_parts(found: Sequence[Result]) -> list[str]:
         _what_was_run(found),
         "## Ratio to the optimum\n",
         _ratio_table(found),
+        _slow_start_text(ours),
         comparison_text(found),
         "![Ratio to the optimum by scenario and client](benchmarks/ratios.svg)\n",
         *(["## Ours in detail\n", _detail_table(ours)] if ours else []),
@@ -168,6 +170,21 @@ def pictures(found: Sequence[Result]) -> dict[str, str]:
                 y_axis="seconds in hand",
             )
     return made
+
+
+def _slow_start_text(ours: Sequence[Result]) -> str:
+    """Return how ours compares with links on which connections begin at full speed."""
+    against = [
+        f"{r.figures.ratio * r.figures.best_total_sec / full_sec:.3f} in {r.scenario}"
+        for r in ours
+        if r.client == "ours" and (full_sec := r.figures.full_speed_total_sec) is not None
+    ]
+    if not against:
+        return ""
+    return (
+        "Against the limit of the same links without slow start, which no client can reach on them, ours comes to "
+        f"{' and '.join(against)}.\n"
+    )
 
 
 def _what_was_run(found: Sequence[Result]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.reactions import Reactions
 from bench.scenarios import SCENARIO_NAMES, Scenario, lengthened, scenario
 from bench.setting import occasion, write_measured
-from bench.supplies import optimum_of
+from bench.supplies import full_speed_total_sec, optimum_of
 from bench.viewer import Viewer, manifest_of, node_url
 from bench.world import MonitorMode, NodePlan, World
 from buffer.commands import SessionOptions
@@ -68,6 +68,8 @@ class Outcome:
     reuse_sec: float | None
     virtual_sec: float
     cpu_sec: float
+    # The least total if connections began at full speed; None where they do.
+    full_speed_total_sec: float | None = None
 
 
 def play(played: Scenario, setup: Setup) -> Outcome:
@@ -125,6 +127,7 @@ def _outcome_of(
         best_startup_sec=best.startup_sec,
         best_total_sec=best.total_sec,
         best_window_sec=best.window_sec,
+        full_speed_total_sec=full_speed_total_sec(played),
         ratio=(startup_sec + stalled_sec + unplayed_sec) / best.window_sec,
         avoidable_stall_sec=max(0.0, stalled_sec - max(0.0, best.window_sec - startup_sec)),
         waste_ratio=world.received_bytes / needed - 1 if needed else 0.0,
@@ -166,6 +169,11 @@ def table(outcomes: Sequence[Outcome]) -> str:
             f"{_worst(o.reaction_sec for o in mine):>6} {_worst(o.reuse_sec for o in mine):>6} "
             f"{_mean(o.requests for o in mine):6.0f} {_mean(o.cpu_sec for o in mine):6.3f}{unplayed}"
         )
+    slow = [o for o in outcomes if o.full_speed_total_sec is not None]
+    for name in dict.fromkeys(o.scenario for o in slow):
+        mine = [o for o in slow if o.scenario == name]
+        ratios = (o.ratio * o.best_window_sec / (o.full_speed_total_sec or math.nan) for o in mine)
+        lines.append(f"{name}: {geometric_mean(ratios):.3f} of the optimum without slow start")
     healthy = {o.scenario for o in outcomes if o.healthy}
     worst = max(outcomes, key=lambda o: o.ratio)
     lines.append(

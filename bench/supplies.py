@@ -125,6 +125,13 @@ def without_slow_start(scenario: Scenario) -> Scenario:
     )
 
 
+def full_speed_total_sec(scenario: Scenario) -> float | None:
+    """Return the least total if connections began at full speed; None where they do."""
+    if not any(profile.slow_start for profile in scenario.nodes):
+        return None
+    return optimum_of(without_slow_start(scenario)).window_sec
+
+
 def optimum_of(scenario: Scenario) -> Optimum:
     """Return what is possible at best in a scenario; where no node answers ranges, the floor of whole bodies."""
     supplies = [

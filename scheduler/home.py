@@ -54,8 +54,9 @@ Report = RangeProgress | RangeFinished | ChunkFinished
 # scheduler counts until then.
 Tell = Callable[[list[Report], Delivery | None], None]
 
-# Ranges read at the same time by one home; above the scheduler's limit of chunks times fragments.
-MAX_THREADS = 16
+# Ranges read at the same time by one home; above the limit of chunks times fragments, and of four ranges and
+# as many ahead at each of a few far nodes.
+MAX_THREADS = 32
 # So many are started before they are needed, within this time.
 READY_THREADS = 8
 READY_SEC = 1.0

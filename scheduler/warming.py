@@ -18,9 +18,8 @@ from scheduler.schedule import Schedule
 from scheduler.selection import Node
 
 MAX_NODES = 64
-# One for the range that runs and one for the next, which is asked for before that one ends. Where a node is given
-# more ranges at a time, that many.
-CONNECTIONS_PER_NODE = 2
+# For each range that a node sends at a time one, and one for the next, which is asked for before that one ends.
+CONNECTIONS_PER_LANE = 2
 # Scores move all the time; a second is soon enough for a connection that may be needed some day.
 CHOOSE_AGAIN_SEC = 1.0
 # A node that is warm stays so while it is among this many times as many best ones: sets must not flutter.
@@ -37,7 +36,7 @@ class Warming:
         self._set: frozenset[str] = frozenset()
         self._chosen_sec: float | None = None
         # It only grows: connections must not flutter.
-        self._count = CONNECTIONS_PER_NODE
+        self._count = CONNECTIONS_PER_LANE
         self._told: dict[str, tuple[frozenset[str], int]] = {}
         self._sessions: set[str] = set()
 
@@ -53,8 +52,8 @@ class Warming:
         if self._is_due(event, now_sec):
             self._chosen_sec = now_sec
             self._choose(schedule, dealer, now_sec)
-            nodes = map(schedule.nodes.node, self._set)
-            self._count = max([self._count, *map(lanes, nodes)])
+            counts = [lanes(schedule.nodes.node(url)) for url in self._set]
+            self._count = max(self._count, CONNECTIONS_PER_LANE * max(counts, default=1))
         elif begins:
             self._add(dealer)
         workers = schedule.workers.workers

@@ -271,10 +271,10 @@ def test_where_connections_begin_slowly_chunks_stay_with_the_worker_that_has_som
     assert homes == [2, 1]
 
 
-def test_workers_keep_as_many_connections_as_ranges_are_asked_for_at_once() -> None:
+def test_workers_keep_as_many_connections_as_a_far_node_may_be_asked_over() -> None:
     rig = PlannerRig()
     rig.know(a_score(A, latency_ms=20.0))
     rig.commands.clear()
     rig.know(a_score(A, latency_ms=20.0), a_score(B, latency_ms=RTT_SEC * 1000))
     (told,) = sent(rig.commands, WarmNodes)
-    assert told.per_node_count == MAX_LANES
+    assert told.per_node_count == MAX_RANGES

@@ -123,11 +123,13 @@ class NodePool(HTTPConnectionPool):
         if queue is None:
             return False
         with queue.mutex:
-            places = [i for i, c in enumerate(queue.queue) if c is None or c.sock is None]
+            places = [i for i, c in enumerate(queue.queue) if not _is_live(c)]
             if not places:
                 return False
-            # The most recently used is asked first, and the fresh ones after it.
-            queue.queue[places[-1]] = made
+            # The most recently used is asked first, and the fresh ones after all of them.
+            del queue.queue[places[0]]
+            queue.queue.sort(key=_is_live)
+            queue.queue.insert(len(places) - 1, made)
         return True
 
     def _size(self) -> int:
@@ -137,6 +139,15 @@ class NodePool(HTTPConnectionPool):
         if conn is not None:
             conn.idle_since_sec = time.monotonic()
         super()._put_conn(conn)
+        queue = self.pool
+        if queue is not None and not _is_live(conn):
+            with queue.mutex:
+                # Whoever comes next gets one that is open.
+                queue.queue.sort(key=_is_live)
+
+
+def _is_live(connection: Any) -> bool:
+    return connection is not None and connection.sock is not None
 
 
 def _still_open(connection: Any) -> bool:

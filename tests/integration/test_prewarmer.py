@@ -63,6 +63,34 @@ def test_requests_use_the_connections_that_wait(http: requests.Session, warm: Pr
         assert (len(node.requests), node.connections) == (4, 2)
 
 
+def test_a_connection_that_broke_off_is_not_waited_for_while_others_are_open(
+    http: requests.Session, warm: Prewarmer
+) -> None:
+    with ping_nodes(with_range(DATA)) as (node,):
+        warm.want((node.url,), 3)
+        wait_until(lambda: opened(http, node, 3) and node.connections == 3)
+        broken = pool(http, node.url)._get_conn()
+        broken.close()
+        pool(http, node.url)._put_conn(broken)
+        assert read(http, node.url) == "complete"
+        assert node.connections == 3
+
+
+def test_a_connection_that_was_used_is_taken_before_a_fresh_one(
+    http: requests.Session, warm: Prewarmer
+) -> None:
+    with ping_nodes(with_range(DATA)) as (node,):
+        warm.want((node.url,), 1)
+        wait_until(lambda: opened(http, node, 1))
+        used = pool(http, node.url)._get_conn()
+        pool(http, node.url)._put_conn(used)
+        warm.want((node.url,), 3)
+        wait_until(lambda: opened(http, node, 3) and node.connections == 3)
+        taken = pool(http, node.url)._get_conn()
+        pool(http, node.url)._put_conn(taken)
+        assert taken is used
+
+
 def test_a_connection_in_use_counts(http: requests.Session, warm: Prewarmer) -> None:
     begun, go_on = threading.Event(), threading.Event()
 

@@ -46,6 +46,10 @@ class Goodput:
         weight = BANDWIDTH_WEIGHT_DOWN if sample_mbps < self.value_mbps else BANDWIDTH_WEIGHT_UP
         self.value_mbps += weight * (sample_mbps - self.value_mbps)
 
+    def raise_to(self, sample_mbps: float) -> None:
+        if self.value_mbps is None or sample_mbps > self.value_mbps:
+            self.value_mbps = sample_mbps
+
 
 @dataclass(slots=True)
 class Reliability:

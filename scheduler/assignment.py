@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from scheduler.bytemap import Span, subtract
+from scheduler.lanes import lanes
 from scheduler.selection import Node, NodeBook
 from scheduler.timing import first_byte_sec
 from scheduler.wanted import DATA_FRAGMENTS, Source, Wanted
@@ -41,6 +42,8 @@ class Choice:
     source: Source
     start: int
     end: int
+    # How many ranges the node sends at a time, this one among them.
+    lanes: int = 1
 
 
 # ---------------------------------------------------------------- who may serve
@@ -122,6 +125,7 @@ def next_range(
             continue
         if ranged and (node.doubtful(now_sec) if urgent else node.on_probation(now_sec)):
             return Choice(source, start, min(end, start + PROBE_BYTES))
+        count = lanes(node) if urgent and ranged and not from_tail else 1
         size = _size(
             node,
             chunk,
@@ -136,11 +140,15 @@ def next_range(
             size = _body_size((start, end), node, sources, nodes, urgent=urgent)
         if size <= 0:
             continue
+        if count > 1:
+            running = sum(job.node_url == node.node_url for job in chunk.jobs.values())
+            # What is left of its share goes to the lanes that are left.
+            size = max(MIN_SHARE_BYTES, math.ceil(size / max(1, count - running)))
         if end - start - size < _least_share(node):
             size = end - start
         if from_tail:
-            return Choice(source, end - size, end)
-        return Choice(source, start, start + size)
+            return Choice(source, end - size, end, count)
+        return Choice(source, start, start + size, count)
     return None
 
 

@@ -13,19 +13,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from common.messages import Policy
-from scheduler import assignment, bodies, theft, timing
+from scheduler import assignment, bodies, lanes, theft, timing
 from scheduler.active import Active, ActiveBook, urgency
 from scheduler.assignment import Choice
 from scheduler.attention import Attention
 from scheduler.choosing import Chooser
 from scheduler.commands import Command
+from scheduler.lanes import MAX_LANES
 from scheduler.schedule import Schedule
 from scheduler.score_policy import whole_part
 from scheduler.selection import Node
 from scheduler.wanted import Job, Source, Wanted
 
-# Each round of dealing gives each node one range; two per node is the most there is to give.
-MAX_ROUNDS = 4
+# Each round of dealing gives each node one range: to fill its lanes, and one ahead.
+MAX_ROUNDS = MAX_LANES + 1
 
 
 class Dealer:
@@ -224,10 +225,8 @@ class Dealer:
             return 0.0
         busy_sec = self._busy.get(node.node_url)
         if busy_sec is None:
-            busy_sec = 0.0
-            for job in self._schedule.jobs_at(node.node_url):
-                busy_sec = max(busy_sec, timing.outlook(job, node, now_sec)[2])
-            self._busy[node.node_url] = busy_sec
+            jobs = self._schedule.jobs_at(node.node_url)
+            busy_sec = self._busy[node.node_url] = lanes.busy_sec(jobs, node, now_sec)
         return busy_sec
 
     def _busy_by_node(self, item: Active, now_sec: float) -> dict[str, float]:
@@ -276,25 +275,35 @@ class Dealer:
     def _has_room(self, node: Node, now_sec: float) -> bool:
         if node.active == 0:
             return True
-        if node.active > 1 or self._known_busy(node, now_sec):
+        jobs = self._schedule.jobs_at(node.node_url)
+        if node.active > 1 and not lanes.may_send_more(node, jobs):
             return False
-        if not node.measured or node.doubtful(now_sec):
+        if self._known_busy(node, now_sec) or node.doubtful(now_sec):
             return False
-        busy_sec = self._busy_sec(node, now_sec)
-        (job,) = self._schedule.jobs_at(node.node_url)
-        if busy_sec >= timing.ahead_sec(node):
-            self._call_again(node, busy_sec, now_sec)
+        if not self._has_lane(node, now_sec):
+            if not node.measured:
+                return False
+            busy_sec = self._busy_sec(node, now_sec)
+            if busy_sec >= timing.ahead_sec(node):
+                self._call_again(node, busy_sec, now_sec)
+                return False
+        return not any(timing.is_quiet(job, now_sec) for job in jobs)
+
+    def _has_lane(self, node: Node, now_sec: float) -> bool:
+        """Whether a node may send more beside what it sends: urgent bytes, over a link that takes time to fill."""
+        if node.active >= lanes.lanes(node):
             return False
-        return not timing.is_quiet(job, now_sec)
+        jobs = self._schedule.jobs_at(node.node_url)
+        return all(job.lanes > 1 and job.chunk.is_urgent(now_sec) for job in jobs)
 
     def _known_busy(self, node: Node, now_sec: float) -> bool:
-        return node.active > 0 and self._attention.busy_at(
-            node.node_url, now_sec + timing.ahead_sec(node)
-        )
+        if not node.active or self._has_lane(node, now_sec):
+            return False
+        return self._attention.busy_at(node.node_url, now_sec + timing.ahead_sec(node))
 
     def _call_again(self, node: Node, busy_sec: float, now_sec: float) -> None:
         """Ask a node again when its next request may leave: for other bytes of a chunk, or for those of another one."""
-        (job,) = self._schedule.jobs_at(node.node_url)
+        job = self._schedule.jobs_at(node.node_url)[0]
         item = self._active.item(job.chunk)
         # Bytes that are free there may be had earlier, or late ones of the most urgent chunk.
         same_chunk = busy_sec >= timing.ahead_sec(node) and (
@@ -307,9 +316,11 @@ class Dealer:
     def _too_early(self, node: Node, now_sec: float) -> tuple[float, int] | None:
         """Return how urgent a chunk must be so that its bytes do not come beside, or before, more urgent ones."""
         found: tuple[float, int] | None = None
-        for job in self._schedule.jobs_at(node.node_url):
+        jobs = self._schedule.jobs_at(node.node_url)
+        by_chunk = {job.chunk: [j for j in jobs if j.chunk is job.chunk] for job in jobs}
+        for job in jobs:
             if job.chunk.is_urgent(now_sec):
-                left_sec = timing.remaining_sec(job, node, now_sec)
+                left_sec = lanes.busy_sec(by_chunk[job.chunk], node, now_sec)
                 if left_sec <= timing.ahead_sec(node, same_chunk=False):
                     continue
             elif job.flowing:
@@ -353,9 +364,30 @@ class Dealer:
         least_sec = max(wait_sec, timing.first_byte_sec(node, cold=False)) + theft.STEAL_GAIN_SEC
         if self._longest_sec(item, now_sec) < least_sec:
             return False
-        busy_sec = self._busy_by_node(item, now_sec)
-        found = theft.best_theft(node, chunk, sources, schedule.nodes, now_sec, busy_sec=busy_sec)
-        if found is None:
-            return False
-        self._resize(found.victim, found.cut, commands)
-        return self._start(chunk, found.choice, now_sec, commands)
+        return self._steal(node, item, now_sec, commands)
+
+    def _steal(self, node: Node, item: Active, now_sec: float, commands: list[Command]) -> bool:
+        """Take over part of a late range; where its node sends several side by side, of each of them."""
+        holder_url: str | None = None
+        chunk, nodes = item.chunk, self._schedule.nodes
+        for _ in range(MAX_LANES):
+            found = theft.best_theft(
+                node,
+                chunk,
+                item.sources,
+                nodes,
+                now_sec,
+                busy_sec=self._busy_by_node(item, now_sec),
+                holder_url=holder_url,
+            )
+            if found is None:
+                break
+            beside = lanes.share_a_link(self._schedule.jobs_at(found.victim.node_url))
+            holder_url = found.victim.node_url
+            self._resize(found.victim, found.cut, commands)
+            if not self._start(chunk, found.choice, now_sec, commands):
+                return False
+            waits = lanes.waits_for_lanes(node) and node.active >= lanes.lanes(node)
+            if waits or not beside:
+                break
+        return holder_url is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from common.messages import WorkerHeartbeat
@@ -57,10 +58,14 @@ class WorkerBook:
             del self._workers[worker.worker_id]
         return gone
 
-    def freest(self) -> Worker | None:
-        """Return the worker with the most room for another chunk, None when all are full."""
+    def freest(self, preferred: Set[str] = frozenset()) -> Worker | None:
+        """Return the worker with the most room for another chunk, a preferred one if any has room; None for none."""
         free = [w for w in self._workers.values() if len(w.leases) < w.slots]
-        return min(free, key=lambda w: (len(w.leases) / w.slots, w.worker_id), default=None)
+        return min(
+            free,
+            key=lambda w: (w.worker_id not in preferred, len(w.leases) / w.slots, w.worker_id),
+            default=None,
+        )
 
     def release(self, worker_id: str, lease_id: str) -> None:
         """Give the room of a lease back."""

@@ -15,10 +15,10 @@ from common.messages import (
     Transfer,
 )
 from common.units import megabits_per_sec, short_node
-from scheduler import assignment, bodies, timing
+from scheduler import assignment, bodies, lanes, timing
 from scheduler.commands import Announce, Command, PublishTransfer
 from scheduler.schedule import Schedule
-from scheduler.selection import MIN_RATE_SAMPLE_BYTES, NODE_FAULTS, SILENCE_FLOOR_SEC
+from scheduler.selection import MIN_RATE_SAMPLE_BYTES, NODE_FAULTS, SILENCE_FLOOR_SEC, Node
 from scheduler.wanted import WHOLE, Job, Wanted
 
 # Less than this, or than a quarter of what was asked for, is no answer.
@@ -33,6 +33,7 @@ def on_progress(
     commands: list[Command],
 ) -> None:
     """Fold what running ranges have brought so far."""
+    heard: dict[Node, None] = {}
     for progress in running:
         job = schedule.jobs.get(progress.job_id)
         if job is None or job.chunk.worker_id != worker_id:
@@ -56,14 +57,21 @@ def on_progress(
             continue
         fresh = until - job.received_until
         job.chunk.parts[job.part].add(job.received_until, until, job.node_url)
-        known = (job.flowing, job.paced, node.measured)
+        known = (job.flowing, job.paced)
         job.received_until, job.progress_sec = until, now_sec
         node.heard()
         timing.measure(job, node, fresh, now_sec)
-        if known != (True, job.paced, node.measured):
+        heard[node] = None
+        if known != (True, job.paced):
             schedule.changed[job.chunk] = None
         if job.whole_body or len(job.chunk.jobs) > 1:
             _settle(schedule, job.chunk, now_sec, commands)
+    for node in heard:
+        measured = node.measured
+        timing.sample(node, now_sec)
+        if node.measured and not measured:
+            jobs = schedule.jobs_at(node.node_url)
+            schedule.changed.update((job.chunk, None) for job in jobs)
 
 
 def _on_head(schedule: Schedule, job: Job, honoured: bool, now_sec: float) -> None:
@@ -109,6 +117,9 @@ def on_range(
     if until > job.received_until:
         fresh, job.received_until = until - job.received_until, until
         timing.measure(job, node, fresh, now_sec)
+        if not lanes.share_a_link(schedule.jobs_at(job.node_url)):
+            # Else bytes of the others, which are reported later, would be missing.
+            timing.sample(node, now_sec)
     schedule.end_job(job)
     schedule.accounts.range_ended(chunk.session_id, done, node)
     busy_sec = max(0.0, done.duration_sec - (done.first_byte_sec or 0.0))

@@ -74,8 +74,11 @@ class Schedule:
 
     def start(self, chunk: Wanted, choice: Choice, now_sec: float, commands: list[Command]) -> bool:
         """Give a range to the chunk's home; False when no worker can take it."""
+        node = self.nodes.node(choice.source.node_url)
         if not chunk.lease_id:
-            worker = self.workers.freest()
+            # Where connections begin slowly, those in use are worth more than an idle worker.
+            homes = {c.worker_id for c in self.of_session(chunk.session_id)} - {""}
+            worker = self.workers.freest(homes if node.ramp.begins_slowly else frozenset())
             if worker is None:
                 return False
             chunk.attempt += 1
@@ -93,7 +96,6 @@ class Schedule:
                 ),
                 commands,
             )
-        node = self.nodes.node(choice.source.node_url)
         job = Job(
             job_id=f"{self._prefix}.{next(self._ids)}",
             chunk=chunk,
@@ -107,6 +109,7 @@ class Schedule:
             silence_sec=node.silence_sec(),
             measured_until=choice.start,
             whole_body=node.accepts_ranges is False,
+            lanes=choice.lanes,
         )
         if job.whole_body:
             chunk.tangled = True
@@ -215,7 +218,7 @@ class Schedule:
         if not at_node:
             del self._jobs_at[job.node_url]
         if not any(other.flowing for other in at_node):
-            node.flow_since_sec = None
+            node.forget_flow()
         self.changed[chunk] = self.stirred[job.node_url] = None
 
     def break_lease(self, chunk: Wanted, now_sec: float, commands: list[Command], why: str) -> None:

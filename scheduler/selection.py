@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from common.estimators import Goodput, RoundTrip, node_score
 from common.messages import BreakerState, NodeScore, RangeOutcome
 from common.units import transfer_sec
+from scheduler.ramp import Ramp
 
 # A node of which no byte was seen yet: ranked by latency, and given work.
 ASSUMED_RATE_MBPS = 10.0
@@ -106,6 +107,7 @@ class Node:
     # Since when at least one of its ranges flows, and what came since the last sample of its rate.
     flow_since_sec: float | None = None
     flow_bytes: int = 0
+    ramp: Ramp = field(default_factory=Ramp)
     # Whether its rate is a first figure, from few bytes.
     provisional: bool = False
     # After how long it cut off a body that it would have to send again from the beginning.
@@ -227,11 +229,22 @@ class Node:
         self.last_data_sec = now_sec
         if self.provisional:
             self.rate, self.provisional = Goodput(), False
-        self.rate.add(sample_mbps)
+        self.ramp.sampled(sample_mbps, now_sec, self.latency_sec)
+        if self.ramp.begins_slowly and self.ramp.is_young(now_sec, self.latency_sec):
+            # Until its windows are open it says nothing against the link.
+            self.rate.raise_to(sample_mbps)
+        else:
+            self.rate.add(sample_mbps)
+
+    def forget_flow(self) -> None:
+        """Note that nothing flows any more."""
+        self.flow_since_sec = None
+        self.ramp.ended()
 
     def note_first(self, sample_mbps: float, now_sec: float) -> None:
         """Take a first figure for the rate, to be replaced by the next."""
-        self.note_progress(sample_mbps, now_sec)
+        self.last_data_sec = now_sec
+        self.rate.add(sample_mbps)
         self.provisional = True
 
 

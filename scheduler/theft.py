@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scheduler import lanes, timing
 from scheduler.assignment import Choice, equal_finish_sec
 from scheduler.bytemap import Span, subtract
 from scheduler.selection import Node, NodeBook
@@ -44,6 +45,7 @@ def best_theft(
     now_sec: float,
     *,
     busy_sec: dict[str, float],
+    holder_url: str | None = None,
 ) -> Theft | None:
     """Return the cut of the chunk's slowest running range that pays most for an idle, proven node.
 
@@ -54,14 +56,19 @@ def best_theft(
         return None
     if thief.breaker.state(now_sec) != "closed":
         return None
+    # What several ranges of a holder still owe is divided down to the last bytes, once it is divided.
+    least_gain_sec = STEAL_GAIN_SEC if holder_url is None else 0.0
     own = {s.part: s for s in sources if s.node_url == thief.node_url}
+    by_node = _by_node(chunk)
     wait_sec = busy_sec.get(thief.node_url, 0.0)
     # Ranges that end so soon leave nothing to gain; on fast links that is all of them, and to know it is cheap.
-    soon_sec = max(wait_sec, first_byte_sec(thief, cold=False)) + STEAL_GAIN_SEC
+    soon_sec = max(wait_sec, first_byte_sec(thief, cold=False)) + least_gain_sec
     even_sec: float | None = None
     best: tuple[float, Theft] | None = None
     for victim in chunk.jobs.values():
         if victim.node_url == thief.node_url or victim.cancelled:
+            continue
+        if holder_url not in (None, victim.node_url):
             continue
         holder = nodes.node(victim.node_url)
         begun = victim.flowing or is_overdue(victim, holder, now_sec)
@@ -72,15 +79,36 @@ def best_theft(
         owed = _owed(victim, chunk)
         if source is None or owed is None:
             continue
-        seen = outlook(victim, holder, now_sec)
+        beside = by_node[victim.node_url]
+        seen = _outlook(victim, beside, holder, now_sec)
         if seen[2] < soon_sec:
             continue
         if even_sec is None:
             even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
-        found = _cut(thief, victim, seen, owed, source, wait_sec, even_sec)
-        if found is not None and (best is None or found[0] > best[0]):
-            best = found
+        cut = _cut(thief, victim, seen, owed, wait_sec, even_sec)
+        if cut is not None and cut[0] >= least_gain_sec and (best is None or cut[0] > best[0]):
+            side_by_side = len(beside) if lanes.share_a_link(beside) else 1
+            choice = Choice(source, cut[1], owed[1], max(side_by_side, lanes.lanes(thief)))
+            best = (cut[0], Theft(victim, cut[1], choice))
     return best[1] if best is not None else None
+
+
+def _by_node(chunk: Wanted) -> dict[str, list[Job]]:
+    found: dict[str, list[Job]] = {}
+    for job in chunk.jobs.values():
+        if not job.cancelled:
+            found.setdefault(job.node_url, []).append(job)
+    return found
+
+
+def _outlook(job: Job, beside: list[Job], holder: Node, now_sec: float) -> Outlook:
+    """Return where a range is, how fast its bytes come once they do, and when its node is through with them."""
+    if not lanes.share_a_link(beside):
+        return outlook(job, holder, now_sec)
+    # What it loses the others of its node gain: it counts as the last one of them.
+    at = lanes.place(job, beside, holder, now_sec)
+    pace_mbps = lanes.pace_mbps(beside, holder, now_sec)
+    return at, pace_mbps, lanes.busy_sec(beside, holder, now_sec)
 
 
 def _stand_in(victim: Job, chunk: Wanted, own: dict[int, Source]) -> Source | None:
@@ -108,6 +136,19 @@ def _even_finish_sec(
     helpers: list[tuple[float, float]] = []
     # What these read they bring, and then they do something else.
     bound: list[tuple[float, float, tuple[float, float]]] = []
+    by_node = _by_node(chunk)
+    for url, beside in by_node.items():
+        if lanes.share_a_link(beside):
+            holder = nodes.node(url)
+            own_left = lanes.left_bytes(beside, holder, now_sec)
+            first_sec = min(timing.wait_sec(job, holder, now_sec) for job in beside)
+            helper = (first_sec, lanes.pace_mbps(beside, holder, now_sec))
+            left += own_left
+            helpers.append(helper)
+            if holder.ramp.begins_slowly:
+                # It does nothing else for a round trip.
+                bound.append((lanes.busy_sec(beside, holder, now_sec), own_left, helper))
+            running = [job for job in running if job.node_url != url]
     for job in running:
         holder = nodes.node(job.node_url)
         at, rate_mbps, end_sec = outlook(job, holder, now_sec)
@@ -121,8 +162,7 @@ def _even_finish_sec(
         helpers.append(helper)
         if holder.active > 1 or holder.accepts_ranges is False:
             bound.append((end_sec, own_left, helper))
-    reading = {job.node_url for job in running}
-    for url in {source.node_url for source in sources} - reading:
+    for url in {source.node_url for source in sources} - by_node.keys():
         node = nodes.node(url)
         if node.measured and node.accepts_ranges is not False:
             start_sec = max(busy_sec.get(url, 0.0), first_byte_sec(node, cold=False))
@@ -153,10 +193,10 @@ def _cut(
     victim: Job,
     seen: Outlook,
     owed: Span,
-    source: Source,
     wait_sec: float,
     even_sec: float,
-) -> tuple[float, Theft] | None:
+) -> tuple[float, int] | None:
+    """Return how much sooner the chunk is complete, and where the victim ends then; None for too few bytes."""
     begin, end = owed
     at, slow_mbps, left_sec = seen
     slow = slow_mbps * 1e6 / 8
@@ -172,9 +212,7 @@ def _cut(
     kept_sec = begin_sec + (cut - at) / slow if cut > at else 0.0
     gain_sec = begin_sec + (end - at) / slow - max(kept_sec, delay_sec + (end - cut) / fast)
     cut_at = max(victim.received_until, round(cut))
-    if gain_sec < STEAL_GAIN_SEC or end - cut_at < MIN_STEAL_BYTES:
-        return None
-    return gain_sec, Theft(victim, cut_at, Choice(source, cut_at, end))
+    return (gain_sec, cut_at) if end - cut_at >= MIN_STEAL_BYTES else None
 
 
 def way_out(job: Job, node: Node, now_sec: float) -> int | None:

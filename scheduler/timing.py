@@ -46,12 +46,12 @@ def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
     """
     own_mbps = job.rate_mbps
     if own_mbps is None:
-        rate_mbps = node.rate_mbps
+        rate_mbps = node.rate_mbps / job.lanes
     elif job.paced or not node.measured:
         rate_mbps = own_mbps
     else:
         # Its first bytes may have shared the link with the end of the range before.
-        rate_mbps = min(node.rate_mbps, FIRST_PACE_RATIO * own_mbps)
+        rate_mbps = min(node.rate_mbps / job.lanes, FIRST_PACE_RATIO * own_mbps)
     at: float = job.received_until
     flowing = at > job.start or job.headed_sec is not None
     if flowing:
@@ -59,21 +59,30 @@ def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
         if quiet_sec <= QUIET_SEC and (own_mbps is not None or node.measured):
             at = min(job.end, at + rate_mbps * 125e3 * min(quiet_sec, REPORT_SEC))
         if quiet_sec > REPORT_SEC:
-            rate_mbps *= (REPORT_SEC / quiet_sec) ** QUIET_POWER
+            rate_mbps *= quiet_ratio(quiet_sec)
     left = job.end - at
     if job.whole_body:
         # What comes before the first byte of use.
         left += max(0, job.start - job.received_bytes)
     left_sec = left * 8e-6 / max(rate_mbps, 1e-9) if left > 0 else 0.0
     if not flowing:
-        waited_sec = now_sec - job.begun_sec
-        first_sec = first_byte_sec(node, cold=job.cold)
-        if waited_sec > OVERDUE_RATIO * first_sec + OVERDUE_SEC:
-            # It may come over a new connection, after two round trips; the later after that, the longer it may take.
-            left_sec += abs(first_byte_sec(node, cold=True) - waited_sec)
-        elif first_sec > waited_sec:
-            left_sec += first_sec - waited_sec
+        left_sec += wait_sec(job, node, now_sec)
     return at, rate_mbps, left_sec
+
+
+def wait_sec(job: Job, node: Node, now_sec: float) -> float:
+    """Return how long the first byte of a range takes still."""
+    if job.flowing:
+        return 0.0
+    if is_overdue(job, node, now_sec):
+        # It may come over a new connection, after two round trips; the later after that, the longer it may take.
+        return abs(job.begun_sec + first_byte_sec(node, cold=True) - now_sec)
+    return max(0.0, job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec)
+
+
+def quiet_ratio(quiet_sec: float) -> float:
+    """Return what a pace counts for after so long without news."""
+    return 1.0 if quiet_sec <= REPORT_SEC else (REPORT_SEC / quiet_sec) ** QUIET_POWER
 
 
 def position(job: Job, node: Node, now_sec: float) -> float:
@@ -110,10 +119,7 @@ def ahead_sec(node: Node, *, same_chunk: bool = True) -> float:
 
 
 def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
-    """Fold fresh bytes of a running range into its pace and, once they say enough, into its node's rate.
-
-    The node's rate is its goodput over the time any of its ranges flowed, all ranges together.
-    """
+    """Fold fresh bytes of a running range into its pace, and keep them for a sample of its node's rate."""
     if job.measured_sec is None:
         # What came before the first bytes was the round trip.
         expected_sec = job.begun_sec + first_byte_sec(node, cold=job.cold)
@@ -121,6 +127,7 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
         job.measured_until = job.start
     if node.flow_since_sec is None:
         node.flow_since_sec, node.flow_bytes = job.measured_sec, 0
+    node.ramp.heard(node.flow_since_sec, now_sec, node.latency_sec)
     span_sec = now_sec - job.measured_sec
     size = job.received_until - job.measured_until
     if span_sec >= MIN_PACE_SEC and (job.rate_mbps is None or _says_enough(size, span_sec)):
@@ -129,6 +136,15 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
         if job.paced:
             job.measured_sec, job.measured_until = now_sec, job.received_until
     node.flow_bytes += size_bytes
+
+
+def sample(node: Node, now_sec: float) -> None:
+    """Fold what a node has brought into its rate once it says enough, when all that is known by now was measured.
+
+    Its rate is its goodput over the time any of its ranges flowed, all ranges together.
+    """
+    if node.flow_since_sec is None:
+        return
     span_sec = now_sec - node.flow_since_sec
     if _says_enough(node.flow_bytes, span_sec):
         node.note_progress(megabits_per_sec(node.flow_bytes, span_sec), now_sec)

@@ -23,10 +23,14 @@ MAX_LANES = 4
 FIRST_WINDOW_BYTES = 10 * 1448
 # A link that holds fewer first windows is filled after two round trips: less than more requests cost.
 MIN_WINDOWS = 4.0
+# Over shorter trips a connection is in full flow before several requests pay.
+MIN_TRIP_SEC = 0.04
 
 
 def lanes(node: Node) -> int:
     """Return how many connections fill the link of a node from their first round trip on, one where that is short."""
+    if node.latency_sec < MIN_TRIP_SEC:
+        return 1
     windows = node.rate_mbps * 1e6 / 8 * node.latency_sec / FIRST_WINDOW_BYTES
     return min(MAX_LANES, math.ceil(windows)) if windows >= MIN_WINDOWS else 1
 

@@ -157,13 +157,11 @@ class Dealer:
             node = self._schedule.nodes.node(url)
             if node.active and not self._has_room(node, now_sec):
                 continue
-            items = [
-                item
-                for item in self._active.at_node(url)
-                if url not in item.refused and self._offers(item, node, now_sec)
-            ]
-            if items:
-                able.append((-node.loaded_score(), url, node, items))
+            items = self._active.at_node(url)
+            for place, item in enumerate(items):
+                if url not in item.refused and self._offers(item, node, now_sec):
+                    able.append((-node.loaded_score(), url, node, items[place:]))
+                    break
         # The best node takes the first bytes: they are what an equal finish is measured from.
         if len(able) > 1:
             able.sort()
@@ -174,7 +172,9 @@ class Dealer:
                 if too_early is not None and urgency(item.chunk) > too_early:
                     self._call_again(node, self._busy_sec(node, now_sec), now_sec)
                     break
-                if self._give(node, item, now_sec, commands):
+                if url in item.refused:
+                    continue
+                if self._offers(item, node, now_sec) and self._give(node, item, now_sec, commands):
                     given = True
                     self._moved[url] = None
                     break

@@ -24,6 +24,8 @@ CHOOSE_AGAIN_SEC = 1.0
 # A node that is warm stays so while it is among this many times as many best ones: sets must not flutter.
 KEPT_RANK_RATIO = 2
 
+_NOTHING: frozenset[str] = frozenset()
+
 
 class Warming:
     """What the workers were told, and what they should be told now."""
@@ -32,7 +34,7 @@ class Warming:
         # The best first; those of chunks in work before the others.
         self._chosen: list[str] = []
         self._demanded: set[str] = set()
-        self._set: frozenset[str] = frozenset()
+        self._set = _NOTHING
         self._chosen_sec: float | None = None
         self._told: dict[str, frozenset[str]] = {}
         self._sessions: set[str] = set()
@@ -57,7 +59,8 @@ class Warming:
             self._told = {w: told for w, told in self._told.items() if w in alive}
         commands: list[Command] = []
         for worker in workers:
-            if self._told.get(worker.worker_id, frozenset()) != self._set:
+            told = self._told.get(worker.worker_id, _NOTHING)
+            if told is not self._set and told != self._set:
                 self._told[worker.worker_id] = self._set
                 msg = WarmNodes(
                     node_urls=tuple(sorted(self._set)),
@@ -115,7 +118,9 @@ class Warming:
 
     def _take(self, urls: list[str]) -> None:
         self._chosen = list(dict.fromkeys(urls))[:MAX_NODES]
-        self._set = frozenset(self._chosen)
+        chosen = frozenset(self._chosen)
+        if chosen != self._set:
+            self._set = chosen
 
 
 def _rank(node: Node) -> tuple[float, str]:

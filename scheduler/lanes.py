@@ -29,7 +29,8 @@ MIN_TRIP_SEC = 0.04
 
 def lanes(node: Node) -> int:
     """Return how many connections fill the link of a node from their first round trip on, one where that is short."""
-    if node.latency_sec < MIN_TRIP_SEC:
+    # Without `Range`, or where that is not known yet, each of them might bring the whole body.
+    if not node.accepts_ranges or node.latency_sec < MIN_TRIP_SEC:
         return 1
     windows = node.rate_mbps * 1e6 / 8 * node.latency_sec / FIRST_WINDOW_BYTES
     return min(MAX_LANES, math.ceil(windows)) if windows >= MIN_WINDOWS else 1

@@ -19,6 +19,7 @@ from scheduler.timing import (
     pace_mbps,
     position,
     remaining_sec,
+    sample,
 )
 from scheduler.wanted import Job
 from tests.builders import MB, A, a_job, a_node, a_wanted
@@ -31,6 +32,7 @@ def bring(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
     job.received_until += size_bytes
     job.progress_sec = now_sec
     measure(job, node, size_bytes, now_sec)
+    sample(node, now_sec)
 
 
 # ---------------------------------------------------------------- where it is and what is left

@@ -388,6 +388,7 @@ class Dealer:
             if not self._start(chunk, found.choice, now_sec, commands):
                 return False
             waits = lanes.waits_for_lanes(node) and node.active >= lanes.lanes(node)
-            if waits or not beside:
+            coming = [job for job in self._schedule.jobs_at(node.node_url) if not job.flowing]
+            if waits or not beside or len(coming) >= MAX_LANES:
                 break
         return holder_url is not None

@@ -43,10 +43,14 @@ def share_a_link(jobs: Sequence[Job]) -> bool:
 
 def may_send_more(node: Node, jobs: Sequence[Job]) -> bool:
     """Whether a node that sends these ranges, more than one, may be asked for another one, now or soon."""
+    if not share_a_link(jobs):
+        return False
     most = lanes(node)
-    if waits_for_lanes(node) or not share_a_link(jobs):
+    if waits_for_lanes(node):
         return node.active < most
-    return sum(not job.flowing for job in jobs) < most
+    coming = [job for job in jobs if not job.flowing]
+    # One that goes alone is the next; another one would go beside it.
+    return len(coming) < most and all(job.lanes > 1 for job in coming)
 
 
 def waits_for_lanes(node: Node) -> bool:

@@ -87,7 +87,7 @@ def best_theft(
             even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
         cut = _cut(thief, victim, seen, owed, wait_sec, even_sec)
         if cut is not None and cut[0] >= least_gain_sec and (best is None or cut[0] > best[0]):
-            side_by_side = len(beside) if lanes.share_a_link(beside) else 1
+            side_by_side = min(len(beside), lanes.MAX_LANES) if lanes.share_a_link(beside) else 1
             choice = Choice(source, cut[1], owed[1], max(side_by_side, lanes.lanes(thief)))
             best = (cut[0], Theft(victim, cut[1], choice))
     return best[1] if best is not None else None
@@ -177,9 +177,12 @@ def _even_finish_sec(
 
 def _owed(victim: Job, chunk: Wanted) -> Span | None:
     """Return the last bytes that the victim alone is to bring: a whole body runs over what others bring, too."""
-    if not victim.whole_body:
+    if not chunk.tangled:
         return (victim.received_until, victim.end)
     missing = chunk.parts[victim.part].missing_within(victim.received_until, victim.end)
+    if not victim.whole_body:
+        # Of its bytes a body may have brought some.
+        return missing[-1] if missing else None
     claims = [
         (job.received_until, job.end)
         for job in chunk.jobs.values()

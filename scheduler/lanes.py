@@ -48,9 +48,8 @@ def may_send_more(node: Node, jobs: Sequence[Job]) -> bool:
     most = lanes(node)
     if waits_for_lanes(node):
         return node.active < most
-    coming = [job for job in jobs if not job.flowing]
-    # One that goes alone is the next; another one would go beside it.
-    return len(coming) < most and all(job.lanes > 1 for job in coming)
+    # One that goes alone is the last; another one would go beside it.
+    return all(job.lanes > 1 for job in jobs) and sum(not job.flowing for job in jobs) < most
 
 
 def waits_for_lanes(node: Node) -> bool:

@@ -177,7 +177,7 @@ def _even_finish_sec(
 
 def _owed(victim: Job, chunk: Wanted) -> Span | None:
     """Return the last bytes that the victim alone is to bring: a whole body runs over what others bring, too."""
-    if not chunk.tangled:
+    if not victim.whole_body and not chunk.tangled:
         return (victim.received_until, victim.end)
     missing = chunk.parts[victim.part].missing_within(victim.received_until, victim.end)
     if not victim.whole_body:

@@ -13,11 +13,13 @@ import heapq
 from common.messages import Demand, NodeScores, WarmNodes, WorkerHeartbeat
 from scheduler.commands import Command, SendJob
 from scheduler.dealing import Dealer
+from scheduler.lanes import lanes
 from scheduler.schedule import Schedule
 from scheduler.selection import Node
 
 MAX_NODES = 64
-# One for the range that runs and one for the next, which is asked for before that one ends.
+# One for the range that runs and one for the next, which is asked for before that one ends. Where a node is given
+# more ranges at a time, that many.
 CONNECTIONS_PER_NODE = 2
 # Scores move all the time; a second is soon enough for a connection that may be needed some day.
 CHOOSE_AGAIN_SEC = 1.0
@@ -36,7 +38,9 @@ class Warming:
         self._demanded: set[str] = set()
         self._set = _NOTHING
         self._chosen_sec: float | None = None
-        self._told: dict[str, frozenset[str]] = {}
+        # It only grows: connections must not flutter.
+        self._count = CONNECTIONS_PER_NODE
+        self._told: dict[str, tuple[frozenset[str], int]] = {}
         self._sessions: set[str] = set()
 
     def update(
@@ -51,6 +55,7 @@ class Warming:
         if self._is_due(event, now_sec):
             self._chosen_sec = now_sec
             self._choose(schedule, dealer, now_sec)
+            self._count = max([self._count, *map(lanes, map(schedule.nodes.node, self._set))])
         elif begins:
             self._add(dealer)
         workers = schedule.workers.workers
@@ -59,12 +64,12 @@ class Warming:
             self._told = {w: told for w, told in self._told.items() if w in alive}
         commands: list[Command] = []
         for worker in workers:
-            told = self._told.get(worker.worker_id, _NOTHING)
-            if told is not self._set and told != self._set:
-                self._told[worker.worker_id] = self._set
+            told, count = self._told.get(worker.worker_id, (_NOTHING, self._count))
+            if count != self._count or (told is not self._set and told != self._set):
+                self._told[worker.worker_id] = (self._set, self._count)
                 msg = WarmNodes(
                     node_urls=tuple(sorted(self._set)),
-                    per_node_count=CONNECTIONS_PER_NODE,
+                    per_node_count=self._count,
                 )
                 commands.append(SendJob(worker.jobs_endpoint, msg))
         return commands

@@ -18,9 +18,9 @@ from scheduler.schedule import Schedule
 from scheduler.selection import Node
 
 MAX_NODES = 64
-# One for the range that runs and one for the next, which is asked for before that one ends. Where a node is given
-# more ranges at a time, that many.
-CONNECTIONS_PER_NODE = 2
+# One for the range that runs and one for the next, which is asked for before that one ends; so for each of the ranges
+# that a node sends side by side.
+CONNECTIONS_PER_LANE = 2
 # Scores move all the time; a second is soon enough for a connection that may be needed some day.
 CHOOSE_AGAIN_SEC = 1.0
 # A node that is warm stays so while it is among this many times as many best ones: sets must not flutter.
@@ -39,7 +39,7 @@ class Warming:
         self._set = _NOTHING
         self._chosen_sec: float | None = None
         # It only grows: connections must not flutter.
-        self._count = CONNECTIONS_PER_NODE
+        self._count = CONNECTIONS_PER_LANE
         self._told: dict[str, tuple[frozenset[str], int]] = {}
         self._sessions: set[str] = set()
 
@@ -55,7 +55,8 @@ class Warming:
         if self._is_due(event, now_sec):
             self._chosen_sec = now_sec
             self._choose(schedule, dealer, now_sec)
-            self._count = max([self._count, *map(lanes, map(schedule.nodes.node, self._set))])
+            most = max(map(lanes, map(schedule.nodes.node, self._set)), default=1)
+            self._count = max(self._count, CONNECTIONS_PER_LANE * most)
         elif begins:
             self._add(dealer)
         workers = schedule.workers.workers

@@ -389,6 +389,7 @@ class Dealer:
                 return False
             waits = lanes.waits_for_lanes(node) and node.active >= lanes.lanes(node)
             coming = [job for job in self._schedule.jobs_at(node.node_url) if not job.flowing]
-            if waits or not beside or len(coming) >= MAX_LANES:
+            full = len(coming) >= MAX_LANES or node.active >= lanes.MAX_RANGES
+            if waits or full or not beside:
                 break
         return holder_url is not None

@@ -19,6 +19,8 @@ from scheduler.wanted import Job
 
 # Each one more gains less, and costs the store as much; a browser opens six.
 MAX_LANES = 4
+# As many at once, and as many asked ahead.
+MAX_RANGES = 2 * MAX_LANES
 # Ten segments (RFC 6928).
 FIRST_WINDOW_BYTES = 10 * 1448
 # A link that holds fewer first windows is filled after two round trips: less than more requests cost.
@@ -48,6 +50,8 @@ def may_send_more(node: Node, jobs: Sequence[Job]) -> bool:
     most = lanes(node)
     if waits_for_lanes(node):
         return node.active < most
+    if len(jobs) >= MAX_RANGES:
+        return False
     # One that goes alone is the last; another one would go beside it.
     return all(job.lanes > 1 for job in jobs) and sum(not job.flowing for job in jobs) < most
 

@@ -14,7 +14,7 @@ from scheduler.lanes import MAX_LANES
 from scheduler.planner import Event
 from scheduler.wanted import WHOLE, Job, Wanted
 
-# As many as a node sends at once, and as many asked ahead.
+# One that is sent and one asked ahead; over long round trips some, and as many asked ahead.
 MAX_RANGES_PER_NODE = 2
 MAX_RANGES_OVER_LONG_TRIPS = 2 * MAX_LANES
 # What a message to a worker takes beside the round trip.

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from bench.world import World
-from common.messages import ChunkSpec
+from bench.agenda import Agenda
+from common.messages import ChunkSpec, Demand, Policy
 from tests.builders import a_demand
 
 DEMAND_SEC = 1.0
 
 
+class Asked(Protocol):
+    """A world, simulated or real."""
+
+    agenda: Agenda
+    on_delivery: Callable[[str, ChunkSpec], None]
+
+    def ask(self, demand: Demand) -> None:
+        """Send a demand to the scheduler."""
+
+
 class Asker:
     """Wants `chunks` until they are delivered or dropped."""
 
-    def __init__(self, world: World, chunks: Sequence[ChunkSpec]) -> None:
+    def __init__(
+        self, world: Asked, chunks: Sequence[ChunkSpec], *, policy: Policy = "deadline"
+    ) -> None:
         self.wanted = list(chunks)
         self.delivered: Counter[str] = Counter()
-        self._world = world
+        self._world, self._policy = world, policy
         world.on_delivery = self._on_delivery
         self._ask()
-        world.agenda.every(DEMAND_SEC, self._ask, first_sec=DEMAND_SEC)
+        world.agenda.every(DEMAND_SEC, self._repeat, first_sec=DEMAND_SEC)
 
     @property
     def satisfied(self) -> bool:
@@ -32,7 +45,7 @@ class Asker:
         for chunk in self.wanted:
             if chunk.sequence_num == number:
                 self.wanted.remove(chunk)
-                self._ask()
+                self._repeat()
                 return chunk.chunk_id
         return None
 
@@ -41,11 +54,15 @@ class Asker:
         self.wanted.clear()
         self._world.ask(a_demand(closed=True))
 
-    def _ask(self) -> None:
+    def _repeat(self) -> None:
         if self.wanted:
-            self._world.ask(a_demand(*self.wanted, low_water_mark_sec=15.0))
+            self._ask()
+
+    def _ask(self) -> None:
+        demand = a_demand(*self.wanted, low_water_mark_sec=15.0, policy=self._policy)
+        self._world.ask(demand)
 
     def _on_delivery(self, _session_id: str, chunk: ChunkSpec) -> None:
         self.delivered[chunk.chunk_id] += 1
         self.wanted = [c for c in self.wanted if c.chunk_id != chunk.chunk_id]
-        self._world.ask(a_demand(*self.wanted, low_water_mark_sec=15.0))
+        self._ask()

@@ -6,6 +6,7 @@ No I/O, no clock; all randomness comes from the seed. Who wants chunks is somebo
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from common.messages import (
     ChunkTrouble,
     Demand,
     FetchRange,
+    NodeScore,
     NodeScores,
     OpenChunk,
     ResizeRange,
@@ -204,6 +206,8 @@ class _Monitor:
         self._unmeasured = set(urls)
         self._published_sec = -1.0
         self._publish_at_sec: float | None = None
+        # As on the monitor's board: a score changes with its node's samples, and lapses with time.
+        self._scored: dict[str, tuple[NodeScore, float]] = {}
         self._channel = Channel(world.agenda, world.rng, world._delays.report)
         if known:
             self._recall(urls)
@@ -269,6 +273,7 @@ class _Monitor:
             answered = latency_ms is not None
             self._schedule.finished(url, answered=answered, now_sec=now_sec)
             self._book.record_ping(url, latency_ms, now_sec=now_sec, now_unix_sec=now_sec)
+            self._scored.pop(url, None)
             self._publish_soon()
             self._unmeasured.discard(url)
             self._ping_due()
@@ -276,6 +281,7 @@ class _Monitor:
         self._agenda.after(wait_sec, arrive)
 
     def _on_transfer(self, transfer: Transfer) -> None:
+        self._scored.pop(transfer.node_url, None)
         self._book.record_transfer(
             transfer.node_url,
             transfer.outcome,
@@ -304,8 +310,15 @@ class _Monitor:
 
     def _scores(self) -> NodeScores:
         now_sec = self._agenda.now_sec
-        urls = self._book.node_urls()
         return NodeScores(
             published_unix_sec=now_sec,
-            nodes=tuple(self._book.node_score(url, now_sec=now_sec) for url in urls),
+            nodes=tuple(self._score(url, now_sec) for url in self._book.node_urls()),
         )
+
+    def _score(self, url: str, now_sec: float) -> NodeScore:
+        known, lapses_sec = self._scored.get(url, (None, 0.0))
+        if known is None or lapses_sec < now_sec:
+            known = self._book.node_score(url, now_sec=now_sec)
+            lapses_sec = self._book.fresh_until_sec(url) if known.healthy else math.inf
+            self._scored[url] = known, lapses_sec
+        return known

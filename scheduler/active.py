@@ -104,12 +104,12 @@ class ActiveBook:
         """Return the nodes that have a chunk in work."""
         return self._at_node.keys()
 
-    def at_node(self, node_url: str) -> Collection[Active]:
+    def at_node(self, node_url: str) -> list[Active]:
         """Return the chunks a node can serve, most urgent first."""
         found = self._at_node.get(node_url)
         if found is None:
-            return ()
-        return found.values() if len(found) == 1 else sorted(found.values(), key=_urgency)
+            return []
+        return list(found.values()) if len(found) == 1 else sorted(found.values(), key=_urgency)
 
     def of_node(self, node_url: str) -> Collection[Active]:
         """Return the chunks a node can serve, in any order."""

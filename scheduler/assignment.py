@@ -141,11 +141,9 @@ def next_range(
         if size <= 0:
             continue
         if count > 1:
-            # What is left of its share goes to the lanes that are left. Where its rate bounds the range, and not its
-            # share, each is longer than the one before, so that they end one after the other.
             running = sum(job.node_url == node.node_url for job in chunk.jobs.values())
-            size = math.ceil(size / (count if starting else max(1, count - running)))
-            size = max(_least_share(node), size)
+            # What is left of its share goes to the lanes that are left.
+            size = max(MIN_SHARE_BYTES, math.ceil(size / max(1, count - running)))
         if end - start - size < _least_share(node):
             size = end - start
         if from_tail:

@@ -19,13 +19,14 @@ from scheduler.assignment import Choice
 from scheduler.attention import Attention
 from scheduler.choosing import Chooser
 from scheduler.commands import Command
+from scheduler.lanes import MAX_LANES
 from scheduler.schedule import Schedule
 from scheduler.score_policy import whole_part
 from scheduler.selection import Node
 from scheduler.wanted import Job, Source, Wanted
 
 # Each round of dealing gives each node one range: to fill its lanes, and one ahead.
-MAX_ROUNDS = lanes.MAX_LANES + 1
+MAX_ROUNDS = MAX_LANES + 1
 
 
 class Dealer:
@@ -156,13 +157,11 @@ class Dealer:
             node = self._schedule.nodes.node(url)
             if node.active and not self._has_room(node, now_sec):
                 continue
-            items = [
-                item
-                for item in self._active.at_node(url)
-                if url not in item.refused and self._offers(item, node, now_sec)
-            ]
-            if items:
-                able.append((-node.loaded_score(), url, node, items))
+            items = self._active.at_node(url)
+            for place, item in enumerate(items):
+                if url not in item.refused and self._offers(item, node, now_sec):
+                    able.append((-node.loaded_score(), url, node, items[place:]))
+                    break
         # The best node takes the first bytes: they are what an equal finish is measured from.
         if len(able) > 1:
             able.sort()
@@ -173,7 +172,9 @@ class Dealer:
                 if too_early is not None and urgency(item.chunk) > too_early:
                     self._call_again(node, self._busy_sec(node, now_sec), now_sec)
                     break
-                if self._give(node, item, now_sec, commands):
+                if url in item.refused:
+                    continue
+                if self._offers(item, node, now_sec) and self._give(node, item, now_sec, commands):
                     given = True
                     self._moved[url] = None
                     break
@@ -225,11 +226,7 @@ class Dealer:
         busy_sec = self._busy.get(node.node_url)
         if busy_sec is None:
             jobs = self._schedule.jobs_at(node.node_url)
-            if len(jobs) == 1 and jobs[0].lanes == 1:
-                busy_sec = timing.outlook(jobs[0], node, now_sec)[2]
-            else:
-                busy_sec = lanes.busy_sec(jobs, node, now_sec)
-            self._busy[node.node_url] = busy_sec
+            busy_sec = self._busy[node.node_url] = lanes.busy_sec(jobs, node, now_sec)
         return busy_sec
 
     def _busy_by_node(self, item: Active, now_sec: float) -> dict[str, float]:
@@ -294,18 +291,15 @@ class Dealer:
 
     def _has_lane(self, node: Node, now_sec: float) -> bool:
         """Whether a node may send more beside what it sends: urgent bytes, over a link that takes time to fill."""
+        if node.active >= lanes.lanes(node):
+            return False
         jobs = self._schedule.jobs_at(node.node_url)
-        return (
-            jobs[0].lanes > 1
-            and node.active < lanes.lanes(node)
-            and all(job.lanes > 1 and job.chunk.is_urgent(now_sec) for job in jobs)
-        )
+        return all(job.lanes > 1 and job.chunk.is_urgent(now_sec) for job in jobs)
 
     def _known_busy(self, node: Node, now_sec: float) -> bool:
-        if not node.active:
+        if not node.active or self._has_lane(node, now_sec):
             return False
-        busy = self._attention.busy_at(node.node_url, now_sec + timing.ahead_sec(node))
-        return busy and not self._has_lane(node, now_sec)
+        return self._attention.busy_at(node.node_url, now_sec + timing.ahead_sec(node))
 
     def _call_again(self, node: Node, busy_sec: float, now_sec: float) -> None:
         """Ask a node again when its next request may leave: for other bytes of a chunk, or for those of another one."""
@@ -323,10 +317,10 @@ class Dealer:
         """Return how urgent a chunk must be so that its bytes do not come beside, or before, more urgent ones."""
         found: tuple[float, int] | None = None
         jobs = self._schedule.jobs_at(node.node_url)
+        by_chunk = {job.chunk: [j for j in jobs if j.chunk is job.chunk] for job in jobs}
         for job in jobs:
             if job.chunk.is_urgent(now_sec):
-                beside = jobs if len(jobs) == 1 else [j for j in jobs if j.chunk is job.chunk]
-                left_sec = lanes.busy_sec(beside, node, now_sec)
+                left_sec = lanes.busy_sec(by_chunk[job.chunk], node, now_sec)
                 if left_sec <= timing.ahead_sec(node, same_chunk=False):
                     continue
             elif job.flowing:
@@ -376,7 +370,7 @@ class Dealer:
         """Take over part of a late range; where its node sends several side by side, of each of them."""
         holder_url: str | None = None
         chunk, nodes = item.chunk, self._schedule.nodes
-        for _ in range(lanes.MAX_LANES):
+        for _ in range(MAX_LANES):
             found = theft.best_theft(
                 node,
                 chunk,
@@ -393,7 +387,9 @@ class Dealer:
             self._resize(found.victim, found.cut, commands)
             if not self._start(chunk, found.choice, now_sec, commands):
                 return False
-            most = lanes.lanes(node) if lanes.waits_for_lanes(node) else lanes.MAX_RANGES
-            if node.active >= most or not beside:
+            waits = lanes.waits_for_lanes(node) and node.active >= lanes.lanes(node)
+            coming = [job for job in self._schedule.jobs_at(node.node_url) if not job.flowing]
+            full = len(coming) >= MAX_LANES or node.active >= lanes.MAX_RANGES
+            if waits or full or not beside:
                 break
         return holder_url is not None

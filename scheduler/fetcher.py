@@ -126,6 +126,11 @@ class RangeRead:
         return self._until
 
     @property
+    def complete(self) -> bool:
+        """Whether it has brought all its bytes; one that nothing is left of before it began has not."""
+        return self._received > 0 and self._until >= self._end
+
+    @property
     def received_bytes(self) -> int:
         """What has crossed the network so far, skipped prefixes included."""
         return self._received

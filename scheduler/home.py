@@ -33,7 +33,7 @@ from scheduler.assembly import Assembly, Landing, Part, matches
 from scheduler.buffers import Buffers
 from scheduler.commands import JobMessage
 from scheduler.connections import new_http_session
-from scheduler.fetcher import RangeRead
+from scheduler.fetcher import RangeRead, RangeResult
 from scheduler.prewarmer import Prewarmer
 from scheduler.wanted import WHOLE
 
@@ -54,9 +54,8 @@ Report = RangeProgress | RangeFinished | ChunkFinished
 # scheduler counts until then.
 Tell = Callable[[list[Report], Delivery | None], None]
 
-# Ranges read at the same time by one home; above the limit of chunks times fragments, and of four ranges and
-# as many ahead at each of a few far nodes.
-MAX_THREADS = 32
+# Ranges read at the same time by one home; above the scheduler's limit of chunks times fragments.
+MAX_THREADS = 16
 # So many are started before they are needed, within this time.
 READY_THREADS = 8
 READY_SEC = 1.0
@@ -201,33 +200,36 @@ class ChunkHome:
     def _fetch(self, msg: FetchRange) -> None:
         with self._lock:
             assembly = self._assemblies.get(msg.lease_id)
-            part = assembly.parts.get(msg.part) if assembly is not None else None
-            if assembly is None or part is None or self._stopping:
-                return
-            node_url = node_of(msg.replica.url)
-            with assembly.lock:
-                landing = part.land(node_url)
+        part = assembly.parts.get(msg.part) if assembly is not None else None
+        if assembly is None or part is None:
+            return
+        # Never under the home's own lock: threads take that one while they hold the chunk's.
+        with assembly.lock:
+            landing = part.land(node_of(msg.replica.url))
 
-            def headed(honoured: bool) -> None:
-                begun = JobProgress(
-                    job_id=msg.job_id,
-                    received_until_bytes=msg.start_bytes,
-                    range_honoured=honoured,
-                )
-                self._tell([RangeProgress(worker_id=self.worker_id, running=(begun,))], None)
-
-            read = RangeRead(
-                self._http,
-                msg.replica,
-                start=msg.start_bytes,
-                end=min(msg.end_bytes, part.size_bytes),
-                part_size=part.size_bytes,
-                silence_sec=msg.silence_sec,
-                accepts_ranges=msg.accepts_ranges,
-                target=landing,
-                headed=headed,
+        def headed(honoured: bool) -> None:
+            begun = JobProgress(
+                job_id=msg.job_id,
+                received_until_bytes=msg.start_bytes,
+                range_honoured=honoured,
             )
-            fetch = _Fetch(msg, assembly, part, landing, read, node_url)
+            self._tell([RangeProgress(worker_id=self.worker_id, running=(begun,))], None)
+
+        read = RangeRead(
+            self._http,
+            msg.replica,
+            start=msg.start_bytes,
+            end=min(msg.end_bytes, part.size_bytes),
+            part_size=part.size_bytes,
+            silence_sec=msg.silence_sec,
+            accepts_ranges=msg.accepts_ranges,
+            target=landing,
+            headed=headed,
+        )
+        fetch = _Fetch(msg, assembly, part, landing, read, node_of(msg.replica.url))
+        with self._lock:
+            if self._stopping:
+                return
             self._fetches[msg.job_id] = fetch
         self._pool.submit(self._run, fetch)
 
@@ -237,26 +239,19 @@ class ChunkHome:
             result = fetch.read.run()
             with assembly.lock:
                 fetch.part.close(fetch.landing)
-            with self._lock:
-                self._fetches.pop(msg.job_id, None)
-                self.received_bytes += result.received_bytes
-            said: list[Report] = [
-                RangeFinished(
-                    worker_id=self.worker_id,
-                    job_id=msg.job_id,
-                    outcome=result.outcome,
-                    start_bytes=msg.start_bytes,
-                    received_until_bytes=result.received_until,
-                    received_bytes=result.received_bytes,
-                    first_byte_sec=result.first_byte_sec,
-                    duration_sec=result.duration_sec,
-                    range_honoured=result.range_honoured,
-                    retry_after_sec=result.retry_after_sec,
-                    detail=result.detail,
-                )
-            ]
-            delivery = self._finish(msg.lease_id, assembly, said)
-            self._tell(said, delivery)
+                with self._lock:
+                    self._fetches.pop(msg.job_id, None)
+                    self.received_bytes += result.received_bytes
+                    others = [f.read for f in self._fetches.values() if f.assembly is assembly]
+                said: list[Report] = [_ended(self.worker_id, msg, result)]
+                delivery = None
+                if not any(read.complete for read in others):
+                    # Else that one is about to say so, and the verdict comes after it.
+                    delivery = self._finish(msg.lease_id, assembly, said)
+                if delivery is not None:
+                    with self._lock:
+                        self._assemblies.pop(msg.lease_id, None)
+                self._tell(said, delivery)
             self._warm.refill(fetch.node_url)
         except Exception:
             # The scheduler must not wait for a verdict that never comes.
@@ -264,39 +259,39 @@ class ChunkHome:
             self._tell([self._reject(msg.lease_id, WHOLE, "the worker failed")], None)
 
     def _finish(self, lease_id: str, assembly: Assembly, said: list[Report]) -> Delivery | None:
-        """Verify what is complete, add the verdict to `said`; return the chunk when it is whole and right."""
-        with assembly.lock:
-            if assembly.closed:
+        """Verify what is complete, add the verdict to `said`; return the chunk when it is whole and right.
+
+        Called under the chunk's lock.
+        """
+        if assembly.closed:
+            return None
+        chunk = assembly.opened.chunk
+        whole = [
+            index
+            for index, part in assembly.parts.items()
+            if part.held.complete and not part.rejected
+        ]
+        for index in whole:
+            part = assembly.parts[index]
+            if not part.matches():
+                part.rejected = True
+                text = f"part {index} does not match its checksum"
+                said.append(self._reject(lease_id, index, text))
                 return None
-            chunk = assembly.opened.chunk
-            whole = [
-                index
-                for index, part in assembly.parts.items()
-                if part.held.complete and not part.rejected
-            ]
-            for index in whole:
-                part = assembly.parts[index]
-                if not part.matches():
-                    part.rejected = True
-                    text = f"part {index} does not match its checksum"
-                    said.append(self._reject(lease_id, index, text))
-                    return None
-            if not chunk.fragments:
-                if not whole:
-                    return None
-                data = assembly.parts[WHOLE].data
-            else:
-                if not assembly.covered():
-                    return None
-                data = assembly.decode()
-                if not matches(data, chunk.checksum_sha256):
-                    text = "decoded chunk does not match its checksum"
-                    said.append(self._reject(lease_id, WHOLE, text))
-                    return None
-            delivery = assembly.describe(self.worker_id)
-            assembly.closed = True
-        with self._lock:
-            self._assemblies.pop(lease_id, None)
+        if not chunk.fragments:
+            if not whole:
+                return None
+            data = assembly.parts[WHOLE].data
+        else:
+            if not assembly.covered():
+                return None
+            data = assembly.decode()
+            if not matches(data, chunk.checksum_sha256):
+                text = "decoded chunk does not match its checksum"
+                said.append(self._reject(lease_id, WHOLE, text))
+                return None
+        delivery = assembly.describe(self.worker_id)
+        assembly.closed = True
         said.append(self._verdict(lease_id, "delivered", WHOLE, ""))
         return Delivery(delivery, data, assembly.opened.deliver_to)
 
@@ -314,3 +309,19 @@ class ChunkHome:
             corrupt_part=part,
             detail=detail,
         )
+
+
+def _ended(worker_id: str, msg: FetchRange, result: RangeResult) -> RangeFinished:
+    return RangeFinished(
+        worker_id=worker_id,
+        job_id=msg.job_id,
+        outcome=result.outcome,
+        start_bytes=msg.start_bytes,
+        received_until_bytes=result.received_until,
+        received_bytes=result.received_bytes,
+        first_byte_sec=result.first_byte_sec,
+        duration_sec=result.duration_sec,
+        range_honoured=result.range_honoured,
+        retry_after_sec=result.retry_after_sec,
+        detail=result.detail,
+    )

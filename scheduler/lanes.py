@@ -14,47 +14,46 @@ from collections.abc import Sequence
 
 from common.units import transfer_sec
 from scheduler.selection import Node
-from scheduler.timing import REPORT_SEC, is_quiet, outlook, quiet_ratio
+from scheduler.timing import REPORT_SEC, is_quiet, outlook, quiet_ratio, wait_sec
 from scheduler.wanted import Job
 
 # Each one more gains less, and costs the store as much; a browser opens six.
 MAX_LANES = 4
-# Each lane's range, and the next one that is asked for before it ends.
+# As many at once, and as many asked ahead.
 MAX_RANGES = 2 * MAX_LANES
 # Ten segments (RFC 6928).
 FIRST_WINDOW_BYTES = 10 * 1448
 # A link that holds fewer first windows is filled after two round trips: less than more requests cost.
 MIN_WINDOWS = 4.0
-# The same where two of them are over this soon.
-MIN_ROUND_TRIP_SEC = 0.03
+# Over shorter trips a connection is in full flow before several requests pay.
+MIN_TRIP_SEC = 0.04
 
 
 def lanes(node: Node) -> int:
     """Return how many connections fill the link of a node from their first round trip on, one where that is short."""
-    latency_sec = node.latency_sec
-    if latency_sec < MIN_ROUND_TRIP_SEC or not node.latency_known:
+    # Without `Range`, or where that is not known yet, each of them might bring the whole body.
+    if not node.accepts_ranges or node.latency_sec < MIN_TRIP_SEC:
         return 1
-    windows = node.rate_mbps * 1e6 / 8 * latency_sec / FIRST_WINDOW_BYTES
+    windows = node.rate_mbps * 1e6 / 8 * node.latency_sec / FIRST_WINDOW_BYTES
     return min(MAX_LANES, math.ceil(windows)) if windows >= MIN_WINDOWS else 1
 
 
 def share_a_link(jobs: Sequence[Job]) -> bool:
     """Whether ranges of a node go on side by side, not one after the other."""
-    # Asked at every decision: a loop is quicker than any().
-    for job in jobs:  # noqa: SIM110
-        if job.lanes > 1:
-            return True
-    return False
+    return any(job.lanes > 1 for job in jobs)
 
 
 def may_send_more(node: Node, jobs: Sequence[Job]) -> bool:
     """Whether a node that sends these ranges, more than one, may be asked for another one, now or soon."""
-    if node.active >= MAX_RANGES or not share_a_link(jobs):
+    if not share_a_link(jobs):
         return False
     most = lanes(node)
     if waits_for_lanes(node):
         return node.active < most
-    return node.active < 2 * most or sum(not job.flowing for job in jobs) < most
+    if len(jobs) >= MAX_RANGES:
+        return False
+    # One that goes alone is the last; another one would go beside it.
+    return all(job.lanes > 1 for job in jobs) and sum(not job.flowing for job in jobs) < most
 
 
 def waits_for_lanes(node: Node) -> bool:
@@ -65,10 +64,7 @@ def waits_for_lanes(node: Node) -> bool:
 def busy_sec(jobs: Sequence[Job], node: Node, now_sec: float) -> float:
     """Return how long a node needs for all these ranges."""
     if not share_a_link(jobs):
-        longest_sec = 0.0
-        for job in jobs:
-            longest_sec = max(longest_sec, outlook(job, node, now_sec)[2])
-        return longest_sec
+        return max([outlook(job, node, now_sec)[2] for job in jobs], default=0.0)
     # Each one's own pace rises when another one ends.
     pace = pace_mbps(jobs, node, now_sec)
     flowing = [job for job in jobs if job.flowing]
@@ -78,12 +74,6 @@ def busy_sec(jobs: Sequence[Job], node: Node, now_sec: float) -> float:
         return ends_sec
     begins_sec = max(ends_sec, min(wait_sec(job, node, now_sec) for job in coming))
     return begins_sec + transfer_sec(sum(job.end - job.received_until for job in coming), pace)
-
-
-def wait_sec(job: Job, node: Node, now_sec: float) -> float:
-    """Return how long the first byte of a range takes still."""
-    at, rate_mbps, left_sec = outlook(job, node, now_sec)
-    return 0.0 if job.flowing else left_sec - transfer_sec(round(job.end - at), rate_mbps)
 
 
 def left_bytes(jobs: Sequence[Job], node: Node, now_sec: float) -> float:

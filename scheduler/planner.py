@@ -106,8 +106,8 @@ class Planner:
                     named.union(*(c.node_urls() for c in self._schedule.chunks.values()))
                 )
             case WorkerHeartbeat():
-                everything = True
-                self._on_heartbeat(event, now_sec, commands)
+                # A new one may take what nobody had room for.
+                everything = self._on_heartbeat(event, now_sec, commands)
             case RangeProgress():
                 results.on_progress(
                     self._schedule, event.worker_id, event.running, now_sec, commands
@@ -171,7 +171,8 @@ class Planner:
                 return
             self._schedule.drop(chunk, commands)
             chunk = None
-        if chunk is not None and not chunk.is_of(item.chunk):
+        changed = chunk is not None and chunk.spec is not item.chunk and chunk.spec != item.chunk
+        if chunk is not None and changed and not chunk.is_of(item.chunk):
             self._schedule.drop(chunk, commands)
             chunk = None
         if chunk is None:
@@ -186,7 +187,7 @@ class Planner:
             return
         chunk.deadline_sec = deadline_sec
         chunk.deliver_to = demand.deliver_to
-        if chunk.spec != item.chunk:
+        if changed:
             chunk.spec = item.chunk
             chunk.retry_at_sec = min(chunk.retry_at_sec, now_sec)
 
@@ -197,7 +198,8 @@ class Planner:
         self._dealer.forget(session_id)
         self._schedule.accounts.close(session_id)
 
-    def _on_heartbeat(self, beat: WorkerHeartbeat, now_sec: float, commands: list[Command]) -> None:
+    def _on_heartbeat(self, beat: WorkerHeartbeat, now_sec: float, commands: list[Command]) -> bool:
+        """Take in what a worker says of itself; return whether it is new."""
         worker, is_new = self._schedule.workers.seen(beat, now_sec)
         if is_new:
             commands.append(Announce("", "worker", f"worker {beat.worker_id} joined"))
@@ -211,5 +213,6 @@ class Planner:
         if beat.draining:
             self._schedule.workers.take(beat.worker_id)
             self._schedule.lose_worker(worker, now_sec, commands)
-            return
+            return False
         results.on_progress(self._schedule, beat.worker_id, beat.running, now_sec, commands)
+        return is_new

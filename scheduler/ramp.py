@@ -60,4 +60,4 @@ class Ramp:
             return None
         if self.is_young(now_sec, round_trip_sec):
             return max(self._last_mbps)
-        return min(self._last_mbps[-1], sum(self._last_mbps) / len(self._last_mbps))
+        return sum(self._last_mbps) / len(self._last_mbps)

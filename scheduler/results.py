@@ -34,7 +34,7 @@ def on_progress(
 ) -> None:
     """Fold what running ranges have brought so far."""
     heard: dict[Node, None] = {}
-    brought: dict[Wanted, None] = {}
+    shared: dict[Wanted, None] = {}
     for progress in running:
         job = schedule.jobs.get(progress.job_id)
         if job is None or job.chunk.worker_id != worker_id:
@@ -66,15 +66,15 @@ def on_progress(
         if known != (True, job.paced):
             schedule.changed[job.chunk] = None
         if job.whole_body or len(job.chunk.jobs) > 1:
-            brought[job.chunk] = None
-    # A rate is that of all its ranges together.
+            shared[job.chunk] = None
     for node in heard:
         measured = node.measured
         timing.sample(node, now_sec)
         if node.measured and not measured:
             jobs = schedule.jobs_at(node.node_url)
             schedule.changed.update((job.chunk, None) for job in jobs)
-    for chunk in brought:
+    # With the rates of all nodes heard of: who ends where depends on them.
+    for chunk in shared:
         _settle(schedule, chunk, now_sec, commands)
 
 

@@ -140,12 +140,6 @@ class Node:
         return ASSUMED_RATE_MBPS
 
     @property
-    def latency_known(self) -> bool:
-        """Whether its round trip is more than an assumption."""
-        pinged = self.reported is not None and self.reported.latency_ms is not None
-        return pinged or self.first_byte.srtt_sec is not None
-
-    @property
     def latency_sec(self) -> float:
         if self.reported is not None and self.reported.latency_ms is not None:
             return self.reported.latency_ms / 1000

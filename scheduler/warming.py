@@ -18,12 +18,15 @@ from scheduler.schedule import Schedule
 from scheduler.selection import Node
 
 MAX_NODES = 64
-# For each range that a node sends at a time one, and one for the next, which is asked for before that one ends.
+# One for the range that runs and one for the next, which is asked for before that one ends; so for each of the ranges
+# that a node sends side by side.
 CONNECTIONS_PER_LANE = 2
 # Scores move all the time; a second is soon enough for a connection that may be needed some day.
 CHOOSE_AGAIN_SEC = 1.0
 # A node that is warm stays so while it is among this many times as many best ones: sets must not flutter.
 KEPT_RANK_RATIO = 2
+
+_NOTHING: frozenset[str] = frozenset()
 
 
 class Warming:
@@ -33,7 +36,7 @@ class Warming:
         # The best first; those of chunks in work before the others.
         self._chosen: list[str] = []
         self._demanded: set[str] = set()
-        self._set: frozenset[str] = frozenset()
+        self._set = _NOTHING
         self._chosen_sec: float | None = None
         # It only grows: connections must not flutter.
         self._count = CONNECTIONS_PER_LANE
@@ -52,8 +55,8 @@ class Warming:
         if self._is_due(event, now_sec):
             self._chosen_sec = now_sec
             self._choose(schedule, dealer, now_sec)
-            counts = [lanes(schedule.nodes.node(url)) for url in self._set]
-            self._count = max(self._count, CONNECTIONS_PER_LANE * max(counts, default=1))
+            most = max(map(lanes, map(schedule.nodes.node, self._set)), default=1)
+            self._count = max(self._count, CONNECTIONS_PER_LANE * most)
         elif begins:
             self._add(dealer)
         workers = schedule.workers.workers
@@ -61,11 +64,10 @@ class Warming:
             alive = {worker.worker_id for worker in workers}
             self._told = {w: told for w, told in self._told.items() if w in alive}
         commands: list[Command] = []
-        nothing: tuple[frozenset[str], int] = (frozenset(), self._count)
-        wanted = (self._set, self._count)
         for worker in workers:
-            if self._told.get(worker.worker_id, nothing) != wanted:
-                self._told[worker.worker_id] = wanted
+            told, count = self._told.get(worker.worker_id, (_NOTHING, self._count))
+            if count != self._count or (told is not self._set and told != self._set):
+                self._told[worker.worker_id] = (self._set, self._count)
                 msg = WarmNodes(
                     node_urls=tuple(sorted(self._set)),
                     per_node_count=self._count,
@@ -122,7 +124,9 @@ class Warming:
 
     def _take(self, urls: list[str]) -> None:
         self._chosen = list(dict.fromkeys(urls))[:MAX_NODES]
-        self._set = frozenset(self._chosen)
+        chosen = frozenset(self._chosen)
+        if chosen != self._set:
+            self._set = chosen
 
 
 def _rank(node: Node) -> tuple[float, str]:

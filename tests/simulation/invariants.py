@@ -10,10 +10,13 @@ from common.messages import FetchRange
 from scheduler.assignment import usable_sources
 from scheduler.bytemap import subtract
 from scheduler.commands import Command, SendJob
-from scheduler.lanes import MAX_RANGES
+from scheduler.lanes import MAX_LANES
 from scheduler.planner import Event
 from scheduler.wanted import WHOLE, Job, Wanted
 
+# One that is sent and one asked ahead; over long round trips some, and as many asked ahead.
+MAX_RANGES_PER_NODE = 2
+MAX_RANGES_OVER_LONG_TRIPS = 2 * MAX_LANES
 # What a message to a worker takes beside the round trip.
 TRAVEL_SEC = 0.01
 
@@ -53,13 +56,27 @@ def _free_bytes_add_up(world: World) -> None:
 
 def _limits_are_kept(world: World) -> None:
     planner = world.planner
-    busy = Counter(job.node_url for job in planner.jobs)
-    assert max(busy.values(), default=0) <= MAX_RANGES
+    at_node: dict[str, list[Job]] = {}
+    for job in planner.jobs:
+        at_node.setdefault(job.node_url, []).append(job)
+    for jobs in at_node.values():
+        _ranges_of_a_node_are_few(jobs)
     by_session: dict[str, set[str]] = {}
     for job in planner.jobs:
         by_session.setdefault(job.chunk.session_id, set()).add(job.chunk.spec.chunk_id)
     assert all(len(chunks) <= planner.max_active_chunks for chunks in by_session.values())
     assert all(SLOTS - len(worker.leases) >= 0 for worker in planner.workers.workers), "credit"
+
+
+def _ranges_of_a_node_are_few(jobs: list[Job]) -> None:
+    """One and the next; over a long round trip some side by side, then as many, none of them a whole body."""
+    assert all(1 <= job.lanes <= MAX_LANES for job in jobs)
+    if all(job.lanes == 1 for job in jobs):
+        assert len(jobs) <= MAX_RANGES_PER_NODE
+        return
+    assert len(jobs) <= MAX_RANGES_OVER_LONG_TRIPS
+    assert sum(not job.flowing for job in jobs) <= MAX_LANES
+    assert sum(job.whole_body for job in jobs) <= 1
 
 
 def _asks_for_what_nobody_brings(world: World, fetch: FetchRange) -> None:
@@ -68,6 +85,7 @@ def _asks_for_what_nobody_brings(world: World, fetch: FetchRange) -> None:
         return
     (job,) = found
     chunk = job.chunk
+    assert job.lanes == 1 or chunk.is_urgent(world.now_sec), "later bytes go side by side"
     if any(other.whole_body and other.part == job.part for other in chunk.jobs.values()):
         # A body begins at 0 whatever is held; several may race until their rates compare.
         return

@@ -6,6 +6,7 @@ import pytest
 
 from common.messages import CancelRange, FetchRange, ResizeRange
 from common.units import transfer_sec
+from scheduler.lanes import MAX_LANES
 from scheduler.timing import AHEAD_SEC, COMMAND_SEC, QUIET_SEC, RATE_WINDOW_SEC
 from tests.builders import MB, A, B, a_chunk, a_demand, a_score
 from tests.planner_rig import PlannerRig, sent
@@ -91,11 +92,23 @@ def test_an_unmeasured_node_is_asked_for_one_range_at_a_time() -> None:
 
 
 def test_a_short_range_is_followed_soon_so_that_a_long_way_is_not_idle() -> None:
-    rig = a_rig(A, mbps=100.0, latency_ms=200)
+    rig = a_rig(A, mbps=100.0, latency_ms=35)
     rig.feed(a_demand(a_chunk(0, [A], size_bytes=100_000), a_chunk(1, [A], size_bytes=LONG)))
     assert transfer_sec(100_000, 100.0) < AHEAD_SEC
     rig.pass_time(AHEAD_SEC)
-    assert list(dict.fromkeys(rig.chunk_of(f)[-1] for f in rig.fetches_at(A))) == ["0", "1"]
+    assert [rig.chunk_of(f)[-1] for f in rig.fetches_at(A)] == ["0", "1"]
+
+
+def test_short_ranges_side_by_side_are_followed_once_the_first_of_them_flows() -> None:
+    rig = a_rig(A, mbps=100.0, latency_ms=200)
+    rig.feed(a_demand(a_chunk(0, [A], size_bytes=100_000), a_chunk(1, [A], size_bytes=LONG)))
+    first, *others = rig.fetches_at(A)
+    assert {rig.chunk_of(f)[-1] for f in (first, *others)} == {"0"}
+    assert len(others) == MAX_LANES - 1
+    rig.pass_time(0.2)
+    assert rig.fetches_at(A) == [first, *others]
+    rig.head(first)
+    assert [rig.chunk_of(f)[-1] for f in rig.fetches_at(A)] == ["0"] * MAX_LANES + ["1"]
 
 
 def test_two_requests_that_reach_a_node_in_swapped_order_do_no_harm() -> None:

@@ -45,7 +45,7 @@ def length(fetch: FetchRange) -> int:
 
 
 def test_all_nodes_of_an_urgent_chunk_end_together() -> None:
-    links = {A: (20.0, 0.02), B: (10.0, 0.04), C: (5.0, 0.005)}
+    links = {A: (20.0, 0.02), B: (5.0, 0.08), C: (10.0, 0.005)}
     rig = PlannerRig()
     rig.know(*(a_score(n, mbps=r, latency_ms=rtt * 1000) for n, (r, rtt) in links.items()))
     rig.feed(a_demand(a_chunk(size_bytes=1_500_000)))
@@ -125,7 +125,7 @@ def test_nothing_is_split_below_the_smallest_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mbps", "rtt_sec"), [(10.0, 0.02), (20.0, 0.02), (3.0, 0.15), (1.0, 0.02), (150.0, 0.02)]
+    ("mbps", "rtt_sec"), [(10.0, 0.02), (20.0, 0.02), (2.5, 0.15), (1.0, 0.02), (150.0, 0.02)]
 )
 def test_a_range_lasts_a_fifth_of_a_second_or_two_round_trips(mbps: float, rtt_sec: float) -> None:
     rig = a_rig(A, mbps=mbps, latency_ms=rtt_sec * 1000)
@@ -167,10 +167,10 @@ def test_ranges_of_later_chunks_are_short_while_the_first_is_due() -> None:
     chunks = [a_chunk(0, [A], size_bytes=LONG), a_chunk(1, [B], size_bytes=LONG)]
     sizes = []
     for due_sec in (0.0, 2.0):
-        rig = a_rig(A, B, mbps=40.0, latency_ms=25)
+        rig = a_rig(A, B, mbps=40.0, latency_ms=35)
         rig.feed(a_demand(*chunks, due_sec=due_sec))
         sizes.append(length(rig.fetch(B)))
-    assert sizes == pytest.approx([40e6 / 8 * 0.025, 40e6 / 8 * RANGE_SEC], rel=0.02)
+    assert sizes == pytest.approx([40e6 / 8 * 0.035, 40e6 / 8 * RANGE_SEC], rel=0.02)
 
 
 # ---------------------------------------------------------------- relaxed mode

@@ -19,14 +19,13 @@ from scheduler.assignment import Choice
 from scheduler.attention import Attention
 from scheduler.choosing import Chooser
 from scheduler.commands import Command
-from scheduler.lanes import MAX_LANES
 from scheduler.schedule import Schedule
 from scheduler.score_policy import whole_part
 from scheduler.selection import Node
 from scheduler.wanted import Job, Source, Wanted
 
 # Each round of dealing gives each node one range: to fill its lanes, and one ahead.
-MAX_ROUNDS = MAX_LANES + 1
+MAX_ROUNDS = lanes.MAX_LANES + 1
 
 
 class Dealer:
@@ -291,15 +290,18 @@ class Dealer:
 
     def _has_lane(self, node: Node, now_sec: float) -> bool:
         """Whether a node may send more beside what it sends: urgent bytes, over a link that takes time to fill."""
-        if node.active >= lanes.lanes(node):
-            return False
         jobs = self._schedule.jobs_at(node.node_url)
-        return all(job.lanes > 1 and job.chunk.is_urgent(now_sec) for job in jobs)
+        return (
+            jobs[0].lanes > 1
+            and node.active < lanes.lanes(node)
+            and all(job.lanes > 1 and job.chunk.is_urgent(now_sec) for job in jobs)
+        )
 
     def _known_busy(self, node: Node, now_sec: float) -> bool:
-        if not node.active or self._has_lane(node, now_sec):
+        if not node.active:
             return False
-        return self._attention.busy_at(node.node_url, now_sec + timing.ahead_sec(node))
+        busy = self._attention.busy_at(node.node_url, now_sec + timing.ahead_sec(node))
+        return busy and not self._has_lane(node, now_sec)
 
     def _call_again(self, node: Node, busy_sec: float, now_sec: float) -> None:
         """Ask a node again when its next request may leave: for other bytes of a chunk, or for those of another one."""
@@ -317,10 +319,10 @@ class Dealer:
         """Return how urgent a chunk must be so that its bytes do not come beside, or before, more urgent ones."""
         found: tuple[float, int] | None = None
         jobs = self._schedule.jobs_at(node.node_url)
-        by_chunk = {job.chunk: [j for j in jobs if j.chunk is job.chunk] for job in jobs}
         for job in jobs:
             if job.chunk.is_urgent(now_sec):
-                left_sec = lanes.busy_sec(by_chunk[job.chunk], node, now_sec)
+                beside = jobs if len(jobs) == 1 else [j for j in jobs if j.chunk is job.chunk]
+                left_sec = lanes.busy_sec(beside, node, now_sec)
                 if left_sec <= timing.ahead_sec(node, same_chunk=False):
                     continue
             elif job.flowing:
@@ -370,7 +372,7 @@ class Dealer:
         """Take over part of a late range; where its node sends several side by side, of each of them."""
         holder_url: str | None = None
         chunk, nodes = item.chunk, self._schedule.nodes
-        for _ in range(MAX_LANES):
+        for _ in range(lanes.MAX_LANES):
             found = theft.best_theft(
                 node,
                 chunk,
@@ -389,7 +391,7 @@ class Dealer:
                 return False
             waits = lanes.waits_for_lanes(node) and node.active >= lanes.lanes(node)
             coming = [job for job in self._schedule.jobs_at(node.node_url) if not job.flowing]
-            full = len(coming) >= MAX_LANES or node.active >= lanes.MAX_RANGES
+            full = len(coming) >= lanes.MAX_LANES or node.active >= lanes.MAX_RANGES
             if waits or full or not beside:
                 break
         return holder_url is not None

@@ -77,8 +77,11 @@ class Schedule:
         node = self.nodes.node(choice.source.node_url)
         if not chunk.lease_id:
             # Where connections begin slowly, those in use are worth more than an idle worker.
-            homes = {c.worker_id for c in self.of_session(chunk.session_id)} - {""}
-            worker = self.workers.freest(homes if node.ramp.begins_slowly else frozenset())
+            worker = self.workers.freest(
+                {c.worker_id for c in self.of_session(chunk.session_id)}
+                if node.ramp.begins_slowly
+                else frozenset()
+            )
             if worker is None:
                 return False
             chunk.attempt += 1

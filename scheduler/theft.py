@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scheduler import lanes, timing
+from scheduler import lanes
 from scheduler.assignment import Choice, equal_finish_sec
 from scheduler.bytemap import Span, subtract
 from scheduler.selection import Node, NodeBook
@@ -59,7 +59,7 @@ def best_theft(
     # What several ranges of a holder still owe is divided down to the last bytes, once it is divided.
     least_gain_sec = STEAL_GAIN_SEC if holder_url is None else 0.0
     own = {s.part: s for s in sources if s.node_url == thief.node_url}
-    by_node = _by_node(chunk)
+    side_by_side = _side_by_side(chunk)
     wait_sec = busy_sec.get(thief.node_url, 0.0)
     # Ranges that end so soon leave nothing to gain; on fast links that is all of them, and to know it is cheap.
     soon_sec = max(wait_sec, first_byte_sec(thief, cold=False)) + least_gain_sec
@@ -79,31 +79,37 @@ def best_theft(
         owed = _owed(victim, chunk)
         if source is None or owed is None:
             continue
-        beside = by_node[victim.node_url]
+        beside = side_by_side.get(victim.node_url)
         seen = _outlook(victim, beside, holder, now_sec)
         if seen[2] < soon_sec:
             continue
         if even_sec is None:
-            even_sec = _even_finish_sec(chunk, sources, nodes, busy_sec, now_sec)
+            even_sec = _even_finish_sec(
+                chunk, sources, nodes, busy_sec, now_sec, side_by_side=side_by_side
+            )
         cut = _cut(thief, victim, seen, owed, wait_sec, even_sec)
         if cut is not None and cut[0] >= least_gain_sec and (best is None or cut[0] > best[0]):
-            side_by_side = min(len(beside), lanes.MAX_LANES) if lanes.share_a_link(beside) else 1
-            choice = Choice(source, cut[1], owed[1], max(side_by_side, lanes.lanes(thief)))
+            count = 1 if beside is None else min(len(beside), lanes.MAX_LANES)
+            choice = Choice(source, cut[1], owed[1], max(count, lanes.lanes(thief)))
             best = (cut[0], Theft(victim, cut[1], choice))
     return best[1] if best is not None else None
 
 
-def _by_node(chunk: Wanted) -> dict[str, list[Job]]:
-    found: dict[str, list[Job]] = {}
-    for job in chunk.jobs.values():
-        if not job.cancelled:
-            found.setdefault(job.node_url, []).append(job)
+def _side_by_side(chunk: Wanted) -> dict[str, list[Job]]:
+    """Return the ranges of nodes that send several at once; mostly there are none, and to know it is cheap."""
+    jobs = chunk.jobs.values()
+    found: dict[str, list[Job]] = {
+        job.node_url: [] for job in jobs if job.lanes > 1 and not job.cancelled
+    }
+    for job in jobs if found else ():
+        if job.node_url in found and not job.cancelled:
+            found[job.node_url].append(job)
     return found
 
 
-def _outlook(job: Job, beside: list[Job], holder: Node, now_sec: float) -> Outlook:
+def _outlook(job: Job, beside: list[Job] | None, holder: Node, now_sec: float) -> Outlook:
     """Return where a range is, how fast its bytes come once they do, and when its node is through with them."""
-    if not lanes.share_a_link(beside):
+    if beside is None:
         return outlook(job, holder, now_sec)
     # What it loses the others of its node gain: it counts as the last one of them.
     at = lanes.place(job, beside, holder, now_sec)
@@ -129,6 +135,8 @@ def _even_finish_sec(
     nodes: NodeBook,
     busy_sec: dict[str, float],
     now_sec: float,
+    *,
+    side_by_side: dict[str, list[Job]],
 ) -> float:
     """Return when the chunk would be complete if what is missing were spread evenly over all who can help."""
     running = [job for job in chunk.jobs.values() if not job.cancelled]
@@ -136,20 +144,19 @@ def _even_finish_sec(
     helpers: list[tuple[float, float]] = []
     # What these read they bring, and then they do something else.
     bound: list[tuple[float, float, tuple[float, float]]] = []
-    by_node = _by_node(chunk)
-    for url, beside in by_node.items():
-        if lanes.share_a_link(beside):
-            holder = nodes.node(url)
-            own_left = lanes.left_bytes(beside, holder, now_sec)
-            first_sec = min(timing.wait_sec(job, holder, now_sec) for job in beside)
-            helper = (first_sec, lanes.pace_mbps(beside, holder, now_sec))
-            left += own_left
-            helpers.append(helper)
-            if holder.ramp.begins_slowly:
-                # It does nothing else for a round trip.
-                bound.append((lanes.busy_sec(beside, holder, now_sec), own_left, helper))
-            running = [job for job in running if job.node_url != url]
+    for url, beside in side_by_side.items():
+        holder = nodes.node(url)
+        own_left = lanes.left_bytes(beside, holder, now_sec)
+        first_sec = min(lanes.wait_sec(job, holder, now_sec) for job in beside)
+        helper = (first_sec, lanes.pace_mbps(beside, holder, now_sec))
+        left += own_left
+        helpers.append(helper)
+        if holder.ramp.begins_slowly:
+            # It does nothing else for a round trip.
+            bound.append((lanes.busy_sec(beside, holder, now_sec), own_left, helper))
     for job in running:
+        if job.node_url in side_by_side:
+            continue
         holder = nodes.node(job.node_url)
         at, rate_mbps, end_sec = outlook(job, holder, now_sec)
         own_left = max(0.0, job.end - at)
@@ -162,7 +169,8 @@ def _even_finish_sec(
         helpers.append(helper)
         if holder.active > 1 or holder.accepts_ranges is False:
             bound.append((end_sec, own_left, helper))
-    for url in {source.node_url for source in sources} - by_node.keys():
+    reading = {job.node_url for job in running}
+    for url in {source.node_url for source in sources} - reading:
         node = nodes.node(url)
         if node.measured and node.accepts_ranges is not False:
             start_sec = max(busy_sec.get(url, 0.0), first_byte_sec(node, cold=False))

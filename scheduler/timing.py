@@ -66,18 +66,14 @@ def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
         left += max(0, job.start - job.received_bytes)
     left_sec = left * 8e-6 / max(rate_mbps, 1e-9) if left > 0 else 0.0
     if not flowing:
-        left_sec += wait_sec(job, node, now_sec)
+        waited_sec = now_sec - job.begun_sec
+        first_sec = first_byte_sec(node, cold=job.cold)
+        if waited_sec > OVERDUE_RATIO * first_sec + OVERDUE_SEC:
+            # It may come over a new connection, after two round trips; the later after that, the longer it may take.
+            left_sec += abs(first_byte_sec(node, cold=True) - waited_sec)
+        elif first_sec > waited_sec:
+            left_sec += first_sec - waited_sec
     return at, rate_mbps, left_sec
-
-
-def wait_sec(job: Job, node: Node, now_sec: float) -> float:
-    """Return how long the first byte of a range takes still."""
-    if job.flowing:
-        return 0.0
-    if is_overdue(job, node, now_sec):
-        # It may come over a new connection, after two round trips; the later after that, the longer it may take.
-        return abs(job.begun_sec + first_byte_sec(node, cold=True) - now_sec)
-    return max(0.0, job.begun_sec + first_byte_sec(node, cold=job.cold) - now_sec)
 
 
 def quiet_ratio(quiet_sec: float) -> float:

@@ -31,9 +31,9 @@ from scheduler.bytemap import ByteMap
 from scheduler.commands import JobMessage
 from scheduler.coverage import missing_bytes
 from scheduler.wanted import DATA_FRAGMENTS, WHOLE
+from scheduler.worker import PROGRESS_SEC
 
 HEARTBEAT_SEC = 1.0
-PROGRESS_SEC = 0.05
 SLOTS = 8
 # Hashing; decoding is as quick.
 VERIFY_BYTES_PER_SEC = 1e9

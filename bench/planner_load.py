@@ -35,6 +35,7 @@ from common.messages import (
 from common.units import node_of
 from scheduler.commands import Command, SendJob
 from scheduler.planner import Event, Planner
+from scheduler.worker import PROGRESS_SEC
 
 # A film of 4 Mbit/s: all sessions take 840 Mbit/s, the 62 nodes of the smallest run offer 1.6 times as much.
 CHUNK_BYTES = 2 * 1024 * 1024
@@ -44,9 +45,8 @@ WINDOW_CHUNKS = 7
 LOW_WATER_SEC = 15.0
 RATES_MBPS = (5.0, 40.0)
 LATENCY_SEC = 0.02
-# As the scheduler's shell, the workers and the buffer do it.
+# As the scheduler's shell and the buffer do it.
 TICK_SEC = 0.05
-REPORT_SEC = 0.1
 BEAT_SEC = 1.0
 DEMAND_SEC = 1.0
 WORKERS = 8
@@ -276,7 +276,7 @@ class PlannerLoad:
         for worker_id, running in self._running_by_worker(now_sec).items():
             if running:
                 self._feed(RangeProgress(worker_id=worker_id, running=running), now_sec)
-        self._at(now_sec + REPORT_SEC, "report", None)
+        self._at(now_sec + PROGRESS_SEC, "report", None)
 
     def _beat(self, now_sec: float) -> None:
         for worker_id, running in self._running_by_worker(now_sec).items():

@@ -54,11 +54,6 @@ class Scenario:
         return self.chunks * self.chunk_sec
 
     @property
-    def bitrate_mbps(self) -> float:
-        """What the film needs on average."""
-        return self.chunk_bytes * 8 / 1e6 / self.chunk_sec
-
-    @property
     def whole_bodies(self) -> bool:
         """Whether no node answers ranges, so that a chunk comes from one node at best."""
         return all(node.no_range for node in self.nodes)

@@ -14,7 +14,6 @@ from bench.scenario import FaultEvent as FaultEvent, Scenario as Scenario
 from cluster.faults import FaultKind
 from cluster.profiles import TRACES_DIR, LinkProfile, load_schedule
 
-KIB = 1024
 MIB = 1024 * 1024
 # A film that fits the links of a trace needs at most this share of what they carry while it plays.
 MIN_CAPACITY_RATIO = 1.3

@@ -19,8 +19,6 @@ ASSUMED_RATE_MBPS = 10.0
 ASSUMED_LATENCY_MS = 50.0
 # Shorter transfers say more about set-up than about the link.
 MIN_RATE_SAMPLE_BYTES = 16 * 1024
-# Over this long even few bytes tell: the node is slow. Without it a node below 0.5 Mbit/s would never be measured.
-MIN_RATE_SAMPLE_SEC = 0.2
 # Silence below this is ordinary jitter on a mobile link.
 SILENCE_FLOOR_SEC = 0.5
 # A node never heard from may sit behind a long round trip and needs two of them for its first byte.

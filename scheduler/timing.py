@@ -67,7 +67,7 @@ def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
     left_sec = left * 8e-6 / max(rate_mbps, 1e-9) if left > 0 else 0.0
     if not flowing:
         waited_sec = now_sec - job.begun_sec
-        first_sec = first_byte_sec(node, cold=job.cold)
+        first_sec = first_byte_sec(node, cold=False)
         if waited_sec > OVERDUE_RATIO * first_sec + OVERDUE_SEC:
             # It may come over a new connection, after two round trips; the later after that, the longer it may take.
             left_sec += abs(first_byte_sec(node, cold=True) - waited_sec)
@@ -118,7 +118,7 @@ def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:
     """Fold fresh bytes of a running range into its pace, and keep them for a sample of its node's rate."""
     if job.measured_sec is None:
         # What came before the first bytes was the round trip.
-        expected_sec = job.begun_sec + first_byte_sec(node, cold=job.cold)
+        expected_sec = job.begun_sec + first_byte_sec(node, cold=False)
         job.measured_sec = min(job.headed_sec or expected_sec, now_sec)
         job.measured_until = job.start
     if node.flow_since_sec is None:
@@ -161,6 +161,4 @@ def _says_enough(size_bytes: int, span_sec: float) -> bool:
 
 def is_overdue(job: Job, node: Node, now_sec: float) -> bool:
     """Whether the first byte of a range should have come long ago."""
-    return (
-        now_sec - job.begun_sec > OVERDUE_RATIO * first_byte_sec(node, cold=job.cold) + OVERDUE_SEC
-    )
+    return now_sec - job.begun_sec > OVERDUE_RATIO * first_byte_sec(node, cold=False) + OVERDUE_SEC

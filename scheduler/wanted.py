@@ -39,7 +39,6 @@ class Job:
     rate_mbps: float | None = None
     # Whether its rate comes from enough bytes to compare it with others.
     paced: bool = False
-    cold: bool = False
     # How many ranges share its node's link.
     lanes: int = 1
     headed_sec: float | None = None

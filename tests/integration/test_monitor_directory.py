@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import random
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitor import directory as directory_module
 from monitor.directory import Directory
-from tests.monitor_rig import Stack, Start, monitors
+from tests.monitor_rig import Stack, Start
 from tests.ping_nodes import Answer, PingNode, ping_nodes, say
 from tests.waiting import wait_until
 
@@ -89,25 +87,6 @@ class Metadata:
 @pytest.fixture
 def metadata() -> Iterator[Metadata]:
     made = Metadata()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def run_dir() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="vm-") as path:
-        yield Path(path)
-
-
-@pytest.fixture
-def start(run_dir: Path) -> Iterator[Start]:
-    with monitors(run_dir) as starter:
-        yield starter
-
-
-@pytest.fixture
-def stack(run_dir: Path) -> Iterator[Stack]:
-    made = Stack(run_dir)
     yield made
     made.close()
 

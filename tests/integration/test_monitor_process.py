@@ -7,36 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from common.endpoints import is_running
-from tests.monitor_rig import ROOT, Stack, Start, monitors
+from tests.monitor_rig import ROOT, Stack, Start
 from tests.ping_nodes import drip, hang, ping_nodes, say
 from tests.waiting import wait_until
-
-
-@pytest.fixture
-def run_dir() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="vm-") as path:
-        yield Path(path)
-
-
-@pytest.fixture
-def start(run_dir: Path) -> Iterator[Start]:
-    with monitors(run_dir) as starter:
-        yield starter
-
-
-@pytest.fixture
-def stack(run_dir: Path) -> Iterator[Stack]:
-    made = Stack(run_dir)
-    yield made
-    made.close()
 
 
 def test_scores_of_a_sessions_nodes_arrive(start: Start, stack: Stack) -> None:

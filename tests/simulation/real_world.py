@@ -15,9 +15,8 @@ from common.messages import ChunkSpec, ChunkTrouble, Demand, RangeProgress
 from scheduler.commands import Command, SendJob, TellBuffer
 from scheduler.home import ChunkHome, Delivery, Report
 from scheduler.planner import Event, Planner
+from scheduler.worker import PROGRESS_SEC
 from tests.builders import a_beat
-
-PROGRESS_SEC = 0.05
 
 
 class RealWorld:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import all_required
+
 ROOT = Path(__file__).resolve().parents[2]
 CHUNKS = 50
 PAGES_OF_A_CHUNK = 2 * 1024 * 1024 // 4096
@@ -31,6 +33,6 @@ def test_chunks_one_after_the_other_cost_the_kernel_nothing() -> None:
         [sys.executable, "-c", SCRIPT], cwd=ROOT, check=True, capture_output=True, text=True
     )
     faults = int(done.stdout)
-    if faults < 0:
+    if faults < 0 and not all_required():
         pytest.skip("the C library has no mallopt")
-    assert faults < 3 * PAGES_OF_A_CHUNK
+    assert 0 <= faults < 3 * PAGES_OF_A_CHUNK

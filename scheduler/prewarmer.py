@@ -33,6 +33,8 @@ class _Warm:
     failures: int = 0
     retry_at_sec: float = 0.0
     opening: bool = False
+    # Asked for while it was opening: a connection may have gone since that counted them.
+    again: bool = False
 
 
 class Prewarmer:
@@ -92,7 +94,10 @@ class Prewarmer:
         missing = node.pool.missing(self._per_node) > 0
         with self._lock:
             due = time.monotonic() >= node.retry_at_sec
-            if not missing or not due or node.opening or self._stopped:
+            if not missing or not due or self._stopped:
+                return
+            if node.opening:
+                node.again = True
                 return
             node.opening = True
             self._threads.submit(self._connect, node)
@@ -105,6 +110,7 @@ class Prewarmer:
             logger.exception("cannot keep connections node=%s", node.node_url)
         with self._lock:
             node.opening = False
+            again, node.again = node.again, False
             node.failures = 0 if reached else node.failures + 1
             wait_sec = RETRY_BASE_SEC * 2.0 ** (node.failures - 1) if node.failures else 0.0
             node.retry_at_sec = time.monotonic() + min(RETRY_MAX_SEC, wait_sec)
@@ -112,3 +118,5 @@ class Prewarmer:
         if not wanted:
             # It was left out meanwhile.
             node.pool.close_idle()
+        elif again:
+            self._open(node)

@@ -137,6 +137,28 @@ def test_a_connection_that_a_read_used_up_is_replaced(
         assert node.connections == 2
 
 
+def test_a_connection_lost_while_others_were_opened_is_replaced(
+    http: requests.Session, warm: Prewarmer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+    reach = NodePool.warm
+
+    def held_back(self: NodePool, wanted: int, timeout_sec: float) -> bool:
+        result = reach(self, wanted, timeout_sec)
+        reached.set()
+        return go_on.wait(10) and result
+
+    monkeypatch.setattr(NodePool, "warm", held_back)
+    with ping_nodes(with_range(DATA)) as (node,):
+        warm.want((node.url,), 1)
+        assert reached.wait(10)
+        pool(http, node.url).close_idle()
+        warm.refill(node.url)
+        go_on.set()
+        wait_until(lambda: opened(http, node, 1))
+        assert node.connections == 2
+
+
 def test_a_node_that_refuses_is_left_alone_for_a_while(
     http: requests.Session, warm: Prewarmer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

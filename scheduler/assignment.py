@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from common.units import transfer_sec
 from scheduler.bytemap import Span, subtract
 from scheduler.lanes import lanes
 from scheduler.selection import Node, NodeBook
@@ -68,6 +69,7 @@ def usable_sources(chunk: Wanted, nodes: NodeBook, now_sec: float, *, urgent: bo
         lambda node: node.unanswering,
         # Wrong bytes cost a second read of the chunk.
         lambda node: urgent and node.offences > 0,
+        lambda node: node.cuts(chunk.part_bytes, now_sec),
         lambda node: node.breaker.state(now_sec) == "open",
     )
     trusted = usable = list(usable)
@@ -264,14 +266,18 @@ def fair_share(
     busy_sec: dict[str, float],
 ) -> int:
     """Return the node's part of the chunk's free bytes such that all its nodes end together (water filling)."""
-    starts = {
-        s.node_url: max(
-            busy_sec.get(s.node_url, 0.0), first_byte_sec(nodes.node(s.node_url), cold=False)
-        )
-        for s in sources
+    starts: dict[str, float] = {}
+    for source in sources:
         # Of a coded chunk a node can only bring positions that it does not bring already.
-        if s.node_url == node.node_url or not chunk.coded or chunk.free_spans(s.part)
-    }
+        if source.node_url != node.node_url and chunk.coded and not chunk.free_spans(source.part):
+            continue
+        other = nodes.node(source.node_url)
+        start_sec = max(busy_sec.get(source.node_url, 0.0), first_byte_sec(other, cold=False))
+        if other.accepts_ranges is False:
+            # Its body begins at 0 whatever is free.
+            spans = chunk.free_spans(source.part)
+            start_sec += transfer_sec(spans[0][0], other.rate_mbps) if spans else 0.0
+        starts[source.node_url] = start_sec
     helpers = [(at_sec, nodes.node(url).rate_mbps) for url, at_sec in starts.items()]
     end_sec = equal_finish_sec(chunk.free_bytes, helpers)
     return max(0, math.ceil(node.rate_mbps * 1e6 / 8 * (end_sec - starts[node.node_url])))

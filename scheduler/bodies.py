@@ -8,6 +8,8 @@ first comparable rates say who goes on.
 from __future__ import annotations
 
 from scheduler.assignment import Choice, equal_finish_sec
+from scheduler.bytemap import subtract
+from scheduler.coverage import gaps
 from scheduler.selection import Node, NodeBook
 from scheduler.theft import MIN_STEAL_BYTES
 from scheduler.timing import first_byte_sec, pace_mbps, position, remaining_sec
@@ -58,20 +60,25 @@ def race(
 def hopeless(
     node: Node,
     chunk: Wanted,
-    size_bytes: int,
     sources: list[Source],
     nodes: NodeBook,
     busy_sec: dict[str, float],
     now_sec: float,
 ) -> bool:
-    """Whether a node without `Range` should leave a body alone: it will be cut off, or late where others are not."""
+    """Whether a node without `Range` should leave a body to others: it is likely to be cut off, or late."""
     if not node.measured:
         return False
+    spans = [chunk.free_spans(s.part)[:1] for s in sources if s.node_url == node.node_url]
+    # It goes on to the end of what is free first; to that of the part where all of it is claimed.
+    size_bytes = min((span[1] for found in spans for span in found), default=chunk.part_bytes)
     mine_sec = node.expected_sec(size_bytes)
-    others = [nodes.node(s.node_url) for s in sources if s.node_url != node.node_url]
-    if mine_sec > (node.cut_after_sec or USUAL_CUT_SEC):
-        able = any(o.measured and o.expected_sec(size_bytes) < USUAL_CUT_SEC for o in others)
-        return able or node.cut_after_sec is not None
+    others = [
+        nodes.node(s.node_url)
+        for s in sources
+        if s.node_url != node.node_url and (not chunk.coded or chunk.free_spans(s.part))
+    ]
+    if mine_sec > USUAL_CUT_SEC:
+        return any(o.measured and o.expected_sec(size_bytes) < USUAL_CUT_SEC for o in others)
     due_sec = chunk.deadline_sec - now_sec
     if mine_sec <= due_sec:
         return False
@@ -95,7 +102,7 @@ def settle(
     for part in chunk.parts:
         running = [j for j in chunk.jobs.values() if j.part == part and not j.cancelled]
         bodies = [job for job in running if job.whole_body and job.paced]
-        if len(running) < 2 or not bodies:
+        if not bodies:
             continue
         body = min(bodies, key=lambda job: _end_of_part_sec(job, chunk, nodes, now_sec))
         holder = nodes.node(body.node_url)
@@ -119,8 +126,14 @@ def settle(
                 ends.append((other, other.received_until))
             elif other.start > at:
                 end = min(end, other.start)
-        # Where nobody else brings what comes next, it need not be asked for again: the body goes on.
-        if end < body.end or chunk.parts[part].missing_within(body.end, end):
+        if end > body.end:
+            # Where nobody else brings what comes next, it need not be asked for again: the body goes on.
+            wanted = chunk.parts[part].missing_within(body.end, end)
+            if chunk.coded:
+                # Other fragments may bring the same positions.
+                wanted = subtract(wanted, gaps(chunk.free_spans(part), end))
+            end = wanted[-1][1] if wanted else body.end
+        if end != body.end:
             ends.append((body, end))
     return ends
 

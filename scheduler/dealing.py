@@ -341,7 +341,7 @@ class Dealer:
             starting = chunk is not item.first and item.first.deadline_sec <= now_sec
             busy_sec = self._busy_by_node(item, now_sec)
             if node.accepts_ranges is False and bodies.hopeless(
-                node, chunk, chunk.part_bytes, sources, schedule.nodes, busy_sec, now_sec
+                node, chunk, sources, schedule.nodes, busy_sec, now_sec
             ):
                 return False
             choice = assignment.next_range(
@@ -370,7 +370,7 @@ class Dealer:
 
     def _steal(self, node: Node, item: Active, now_sec: float, commands: list[Command]) -> bool:
         """Take over part of a late range; where its node sends several side by side, of each of them."""
-        holder_url: str | None = None
+        robbed: list[Job] = []
         chunk, nodes = item.chunk, self._schedule.nodes
         for _ in range(lanes.MAX_LANES):
             found = theft.best_theft(
@@ -380,18 +380,17 @@ class Dealer:
                 nodes,
                 now_sec,
                 busy_sec=self._busy_by_node(item, now_sec),
-                holder_url=holder_url,
+                robbed=robbed,
             )
             if found is None:
                 break
-            beside = lanes.share_a_link(self._schedule.jobs_at(found.victim.node_url))
-            holder_url = found.victim.node_url
+            robbed.append(found.victim)
             self._resize(found.victim, found.cut, commands)
             if not self._start(chunk, found.choice, now_sec, commands):
                 return False
             waits = lanes.waits_for_lanes(node) and node.active >= lanes.lanes(node)
             coming = [job for job in self._schedule.jobs_at(node.node_url) if not job.flowing]
             full = len(coming) >= lanes.MAX_LANES or node.active >= lanes.MAX_RANGES
-            if waits or full or not beside:
+            if waits or full or found.choice.lanes == 1:
                 break
-        return holder_url is not None
+        return bool(robbed)

@@ -153,8 +153,8 @@ def on_range(
             )
         )
     )
-    if done.outcome == "short" and job.whole_body:
-        node.cut_after_sec = done.duration_sec
+    if job.whole_body and done.outcome in ("short", "complete"):
+        node.note_body(done.duration_sec, now_sec, cut=done.outcome == "short")
     goes_on = done.outcome in ("complete", "cancelled") or _worth_asking_again(job, done)
     if not goes_on:
         detail = done.detail or done.outcome

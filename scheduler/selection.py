@@ -36,6 +36,8 @@ OPEN_MAX_SEC = 20.0
 OPEN_JITTER_RATIO = 0.2
 # Wrong bytes twice: not an accident of one disk block.
 OFFENCES_TO_BAN = 2
+# That its answers were cut off so early is believed for so long: it may have been an accident.
+CUT_MEMORY_SEC = 30.0
 # An estimate older than this says little; the node gets a small range to prove itself.
 STALE_AFTER_SEC = 20.0
 
@@ -108,8 +110,9 @@ class Node:
     ramp: Ramp = field(default_factory=Ramp)
     # Whether its rate is a first figure, from few bytes.
     provisional: bool = False
-    # After how long it cut off a body that it would have to send again from the beginning.
+    # After how long it cut off a body that it would have to send again from the beginning, and when.
     cut_after_sec: float | None = None
+    cut_sec: float = 0.0
     # How long it has brought nothing, over ranges that others took over meanwhile; up to when that is counted.
     silent_sec: float = 0.0
     silent_until_sec: float = 0.0
@@ -123,8 +126,10 @@ class Node:
 
     @property
     def blameless(self) -> bool:
-        """Whether nothing at all speaks against it: neither wrong bytes nor its breaker nor its pings."""
+        """Whether nothing at all speaks against it: neither wrong bytes nor breaks nor its pings."""
         if self.offences or self.breaker.open_until_sec is not None:
+            return False
+        if self.cut_after_sec is not None:
             return False
         return self.last_data_sec is not None or not self.unanswering
 
@@ -198,6 +203,20 @@ class Node:
     def expected_sec(self, size_bytes: int) -> float:
         """Return how long `size_bytes` would take on the idle node."""
         return self.latency_sec + transfer_sec(size_bytes, self.rate_mbps)
+
+    def note_body(self, duration_sec: float, now_sec: float, *, cut: bool) -> None:
+        """Note how long it sent a whole body, and whether it cut that off."""
+        if cut:
+            self.cut_after_sec, self.cut_sec = duration_sec, now_sec
+        elif self.cut_after_sec is not None and duration_sec > self.cut_after_sec:
+            self.cut_after_sec = None
+
+    def cuts(self, size_bytes: int, now_sec: float) -> bool:
+        """Whether it would cut off a body before its end, as it did lately."""
+        limit_sec = self.cut_after_sec
+        if limit_sec is None or self.accepts_ranges is not False:
+            return False
+        return now_sec - self.cut_sec < CUT_MEMORY_SEC and self.expected_sec(size_bytes) > limit_sec
 
     @property
     def unanswering(self) -> bool:

@@ -5,6 +5,7 @@ No I/O, no clock, no randomness. Nothing is fetched twice: the victim's range en
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scheduler import lanes
@@ -45,19 +46,20 @@ def best_theft(
     now_sec: float,
     *,
     busy_sec: dict[str, float],
-    holder_url: str | None = None,
+    robbed: Sequence[Job] = (),
 ) -> Theft | None:
     """Return the cut of the chunk's slowest running range that pays most for an idle, proven node.
 
     The remainder is divided in proportion to the two rates, so that both end together. `busy_sec` is how long each
-    node is busy still. A node without `Range` cannot begin in the middle, and steals nothing.
+    node is busy still. Once ranges of a holder were `robbed`, others of the same follow. A node without `Range` cannot
+    begin in the middle, and steals nothing.
     """
     if not thief.measured or thief.accepts_ranges is False:
         return None
     if thief.breaker.state(now_sec) != "closed":
         return None
     # What several ranges of a holder still owe is divided down to the last bytes, once it is divided.
-    least_gain_sec = STEAL_GAIN_SEC if holder_url is None else 0.0
+    least_gain_sec = 0.0 if robbed else STEAL_GAIN_SEC
     own = {s.part: s for s in sources if s.node_url == thief.node_url}
     side_by_side = _side_by_side(chunk)
     wait_sec = busy_sec.get(thief.node_url, 0.0)
@@ -66,9 +68,9 @@ def best_theft(
     even_sec: float | None = None
     best: tuple[float, Theft] | None = None
     for victim in chunk.jobs.values():
-        if victim.node_url == thief.node_url or victim.cancelled:
+        if victim.node_url == thief.node_url or victim.cancelled or victim in robbed:
             continue
-        if holder_url not in (None, victim.node_url):
+        if robbed and victim.node_url != robbed[0].node_url:
             continue
         holder = nodes.node(victim.node_url)
         begun = victim.flowing or is_overdue(victim, holder, now_sec)

@@ -81,6 +81,8 @@ class Wanted:
     attempt: int = 0
     excluded: set[str] = field(default_factory=set)
     excluded_sec: float = 0.0
+    # How often they were asked again in this round.
+    second_chances: int = 0
     banned: set[str] = field(default_factory=set)
     suspects: list[str] = field(default_factory=list)
     # The suspect that is proven wrong should the chunk be right without its bytes.
@@ -171,9 +173,13 @@ class Wanted:
 
     def give_second_chance(self, now_sec: float) -> None:
         """Ask all nodes again while others bring the chunk: it may have come back to them meanwhile."""
-        late_enough = now_sec - self.excluded_sec > SECOND_CHANCE_SEC
-        if self.excluded and late_enough and any(job.flowing for job in self.jobs.values()):
+        # Those that have nothing must not take it from others again and again.
+        late_enough = now_sec - self.excluded_sec > SECOND_CHANCE_SEC * 2.0**self.second_chances
+        # A body that comes to bytes held already brings nothing yet.
+        brought = any(job.received_until > job.start for job in self.jobs.values())
+        if self.excluded and late_enough and brought:
             self.excluded.clear()
+            self.second_chances += 1
 
     def next_spans(self, part: int) -> list[Span]:
         """Return the free bytes of `part`, those first that are needed most.
@@ -258,6 +264,7 @@ class Wanted:
         """
         doubtful = sorted(self.bytes_by_node()) if self.votes else []
         self.excluded.clear()
+        self.second_chances = 0
         self.banned.clear()
         self.clear_suspicions()
         if self.node_urls() - set(doubtful):

@@ -1,13 +1,14 @@
 """Whatever befalls nodes and workers: the planner delivers what can be had, once, and keeps its books right.
 
-The examples are drawn the same way in every run; the invariants are checked after every event.
+The examples are drawn the same way in every run, and worlds once found are repeated; the invariants are checked after
+every event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, example, given, settings, strategies as st
 
 from bench.scenarios import FaultEvent, Scenario
 from bench.viewer import Viewer, manifest_of, node_url
@@ -17,6 +18,7 @@ from cluster.faults import FaultKind
 from cluster.profiles import LinkProfile
 from common.messages import ChunkSpec
 from tests.builders import a_chunk, a_coded_chunk
+from tests.simulation import found_worlds
 from tests.simulation.asker import Asker
 from tests.simulation.invariants import check
 
@@ -114,6 +116,8 @@ def finish(world: World, asker: Asker, chunks: Sequence[ChunkSpec], dropped: set
     seed=SEEDS,
     setup=SETUPS,
 )
+@example(**found_worlds.REST_BEHIND_A_BODY)
+@example(**found_worlds.ROBBED_FOR_NOTHING)
 def test_every_chunk_a_healthy_node_has_is_delivered_once(
     nodes: list[NodePlan],
     sizes: list[int],
@@ -146,6 +150,8 @@ def test_every_chunk_a_healthy_node_has_is_delivered_once(
     seed=SEEDS,
     setup=SETUPS,
 )
+@example(**found_worlds.POSITIONS_BEHIND_A_BODY)
+@example(**found_worlds.SLOW_BODY_NEEDED)
 def test_coded_chunks_need_three_good_nodes_of_five(
     nodes: list[NodePlan],
     sizes: list[int],
@@ -174,6 +180,8 @@ def test_coded_chunks_need_three_good_nodes_of_five(
     drops=st.lists(st.tuples(st.floats(0, 2), st.integers(0, 4)), min_size=1, max_size=4),
     seed=SEEDS,
 )
+@example(**found_worlds.TAIL_OF_A_RUNNING_BODY)
+@example(**found_worlds.BODIES_CUT_SHORT)
 def test_work_on_dropped_chunks_vanishes_and_the_rest_is_delivered(
     nodes: list[NodePlan], drops: list[tuple[float, int]], seed: int
 ) -> None:
@@ -223,6 +231,7 @@ def test_when_every_node_fails_playback_goes_on_as_soon_as_one_is_back(
     seed=SEEDS,
     setup=SETUPS,
 )
+@example(**found_worlds.ROBBED_THRICE)
 def test_nodes_that_answer_ranges_send_hardly_a_byte_twice(
     profiles: list[LinkProfile], sizes: list[int], seed: int, setup: dict[str, object]
 ) -> None:
@@ -250,6 +259,8 @@ def test_nodes_that_answer_ranges_send_hardly_a_byte_twice(
     seed=SEEDS,
     setup=SETUPS,
 )
+@example(**found_worlds.FILM_BEHIND_A_BODY)
+@example(**found_worlds.ROBBED_BESIDE_ANOTHER_CHUNK)
 def test_a_film_is_played_in_order_to_its_end_and_nothing_twice(
     nodes: list[NodePlan],
     count: int,

@@ -128,6 +128,14 @@ def test_who_answers_no_pings_and_never_sent_a_byte_is_not_begun_with() -> None:
     assert usable(chunk, book) == [A, B], "bytes say more than pings"
 
 
+def test_who_cuts_off_bodies_of_this_size_serves_only_where_nobody_else_does() -> None:
+    book = a_book(a_score(A, accepts_ranges=False), a_score(B), measured=True)
+    book.node(A).note_body(0.5, NOW_SEC, cut=True)
+    assert usable(a_wanted(a_chunk(0, [A, B])), book) == [B]
+    assert usable(a_wanted(a_chunk(0, [A])), book) == [A]
+    assert usable(a_wanted(a_chunk(0, [A, B], size_bytes=MB)), book) == [A, B]
+
+
 def test_a_coded_chunk_needs_three_nodes() -> None:
     chunk = a_wanted(a_coded_chunk())
     book = a_book(*(a_score(node) for node in FIVE_NODES))
@@ -254,6 +262,16 @@ def test_a_node_without_range_does_not_resume_what_another_brings_sooner() -> No
     alone = a_wanted(a_chunk(0, [A]))
     alone.parts[WHOLE].add(0, 1_900_000, C)
     assert span(taken(alone, book, A)) == (1_900_000, 2 * MB)
+
+
+@pytest.mark.parametrize("node", [A, B])
+def test_somebody_takes_a_rest_that_a_body_reaches_later_than_a_far_node(node: str) -> None:
+    # From byte 0 on the body would need 0.8 s, the far node a round trip of 0.3 s.
+    book = a_book(a_score(A, accepts_ranges=False), a_score(B, latency_ms=300), measured=True)
+    chunk = a_wanted(a_chunk(0, [A, B]))
+    chunk.parts[WHOLE].add(0, 2 * MB - 10_000, C)
+    expected = (2 * MB - 10_000, 2 * MB) if node == B else None
+    assert span(taken(chunk, book, node)) == expected
 
 
 # ---------------------------------------------------------------- water filling

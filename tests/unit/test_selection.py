@@ -8,6 +8,7 @@ import pytest
 
 from scheduler.selection import (
     ASSUMED_RATE_MBPS,
+    CUT_MEMORY_SEC,
     OPEN_BASE_SEC,
     OPEN_JITTER_RATIO,
     OPEN_MAX_SEC,
@@ -19,7 +20,7 @@ from scheduler.selection import (
     Node,
     NodeBook,
 )
-from tests.builders import A, B, a_score
+from tests.builders import MB, A, B, a_node, a_score
 
 
 class NoJitter(random.Random):
@@ -245,3 +246,32 @@ def test_nodes_nobody_names_are_forgotten_unless_they_work() -> None:
     book.node(B)
     book.forget_except(set())
     assert [node.node_url for node in book] == [A]
+
+
+# ---------------------------------------------------------------- bodies that are cut off
+
+
+def a_cutting_node() -> Node:
+    """Return a node of 20 Mbit/s that cut off a body after half a second: 1.2 MB."""
+    node = a_node(A, 20.0, accepts_ranges=False)
+    node.note_body(0.5, 10.0, cut=True)
+    return node
+
+
+def test_a_body_that_was_cut_off_says_that_longer_ones_will_be() -> None:
+    node = a_cutting_node()
+    assert not node.blameless
+    assert [node.cuts(size, 11.0) for size in (1 * MB, 2 * MB)] == [False, True]
+    node.accepts_ranges = True
+    assert not node.cuts(2 * MB, 11.0)
+
+
+def test_that_a_body_was_cut_off_is_forgotten_after_a_while_or_a_longer_one() -> None:
+    node = a_cutting_node()
+    assert node.cuts(2 * MB, 10.0 + CUT_MEMORY_SEC - 1)
+    assert not node.cuts(2 * MB, 10.0 + CUT_MEMORY_SEC + 1)
+    node.note_body(0.4, 11.0, cut=False)
+    assert node.cuts(2 * MB, 11.0)
+    node.note_body(0.6, 11.0, cut=False)
+    assert node.blameless
+    assert not node.cuts(2 * MB, 11.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scheduler.wanted import SECOND_CHANCE_SEC, WHOLE
 from tests.builders import FIVE_NODES, MB, A, B, C, a_chunk, a_coded_chunk, a_job, a_wanted
 
@@ -105,18 +107,35 @@ def test_shares_are_summed_over_the_parts() -> None:
 def test_a_node_that_failed_is_asked_again_while_others_bring_the_chunk() -> None:
     chunk = a_wanted()
     chunk.exclude(A, 10.0)
-    a_job(chunk, B, headed_sec=10.0)
+    a_job(chunk, B, received_until=1000)
     chunk.give_second_chance(10.0 + SECOND_CHANCE_SEC - 0.01)
     assert chunk.excluded == {A}
     chunk.give_second_chance(10.0 + SECOND_CHANCE_SEC + 0.01)
     assert chunk.excluded == set()
 
 
-def test_there_is_no_second_chance_while_nothing_flows() -> None:
-    # Then the round is over, and the viewer is told.
+def test_each_second_chance_is_longer_in_coming_until_a_new_round_begins() -> None:
+    chunk = a_wanted()
+    a_job(chunk, B, received_until=1000)
+
+    def waits(times: int) -> bool:
+        chunk.exclude(A, 10.0)
+        chunk.give_second_chance(10.0 + times * SECOND_CHANCE_SEC - 0.01)
+        waited = chunk.excluded == {A}
+        chunk.give_second_chance(10.0 + times * SECOND_CHANCE_SEC + 0.01)
+        return waited and not chunk.excluded
+
+    assert [waits(times) for times in (1, 2, 4)] == [True] * 3
+    chunk.begin_round()
+    assert waits(1)
+
+
+@pytest.mark.parametrize("headed_sec", [None, 10.0])
+def test_there_is_no_second_chance_while_nobody_brings_anything(headed_sec: float | None) -> None:
+    # Then the round is over, and the viewer is told; a body may have begun, but comes to bytes held already.
     chunk = a_wanted()
     chunk.exclude(A, 10.0)
-    a_job(chunk, B)
+    a_job(chunk, B, start=1000, headed_sec=headed_sec, whole_body=True)
     chunk.give_second_chance(99.0)
     assert chunk.excluded == {A}
 

@@ -119,7 +119,7 @@ def next_range(
         spans = chunk.next_spans(source.part)
         if not spans:
             continue
-        if not urgent and _taken_by_others(chunk, source, node):
+        if not urgent and _taken_by_others(chunk, source, node, sources):
             continue
         from_tail = ranged and _begun_by_a_body(source, sources, nodes)
         start, end = spans[-1 if from_tail else 0]
@@ -198,7 +198,7 @@ def _sooner_elsewhere(
     return False
 
 
-def _taken_by_others(chunk: Wanted, source: Source, node: Node) -> bool:
+def _taken_by_others(chunk: Wanted, source: Source, node: Node, sources: list[Source]) -> bool:
     """In relaxed mode one node reads a part; three data fragments count as three parts."""
     if any(
         job.node_url != node.node_url and job.part == source.part for job in chunk.jobs.values()
@@ -206,14 +206,15 @@ def _taken_by_others(chunk: Wanted, source: Source, node: Node) -> bool:
         return True
     if not chunk.coded:
         return False
-    return source.part >= DATA_FRAGMENTS and _data_available(chunk)
+    return source.part >= DATA_FRAGMENTS and _data_available(chunk, sources)
 
 
-def _data_available(chunk: Wanted) -> bool:
-    data = {f.fragment_index: f for f in chunk.spec.fragments if f.fragment_index < DATA_FRAGMENTS}
-    gone = chunk.excluded | chunk.banned
-    return len(data) == DATA_FRAGMENTS and all(
-        any(s.node_url not in gone for s in chunk.sources() if s.part == index) for index in data
+def _data_available(chunk: Wanted, sources: list[Source]) -> bool:
+    """Whether all data fragments are here or can be had from nodes that are asked."""
+    asked = {source.part for source in sources}
+    return all(
+        part in asked or (part in chunk.parts and chunk.parts[part].complete)
+        for part in range(DATA_FRAGMENTS)
     )
 
 
@@ -231,7 +232,7 @@ def _size(
     if not urgent:
         return _longest_range(node)
     share = fair_share(node, chunk, sources, nodes, busy_sec)
-    if leading and not share:
+    if leading and not share and not _in_time(node, busy_sec):
         # Even the smallest range would end after all the others.
         return 0
     if not node.measured:
@@ -244,6 +245,12 @@ def _size(
         # Later chunks get no more than keeps the link busy until the urgent one may need it.
         return min(size, max(MIN_RANGE_BYTES, round(per_sec * node.latency_sec)))
     return min(size, share)
+
+
+def _in_time(node: Node, busy_sec: dict[str, float]) -> bool:
+    """Whether the smallest range ends before others do: whoever ends sooner can then help those."""
+    end_sec = first_byte_sec(node, cold=False) + transfer_sec(MIN_SHARE_BYTES, node.rate_mbps)
+    return end_sec < max(busy_sec.values(), default=0.0)
 
 
 def _least_share(node: Node) -> int:

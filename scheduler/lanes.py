@@ -49,15 +49,14 @@ def share_a_link(jobs: Sequence[Job]) -> bool:
 
 def may_send_more(node: Node, jobs: Sequence[Job]) -> bool:
     """Whether a node that sends these ranges, more than one, may be asked for another one, now or soon."""
-    if not share_a_link(jobs):
-        return False
+    for job in jobs:
+        if job.lanes == 1:
+            # One that goes alone is the last; another one would go beside it.
+            return False
     most = lanes(node)
     if waits_for_lanes(node):
         return node.active < most
-    if len(jobs) >= MAX_RANGES:
-        return False
-    # One that goes alone is the last; another one would go beside it.
-    return all(job.lanes > 1 for job in jobs) and sum(not job.flowing for job in jobs) < most
+    return len(jobs) < MAX_RANGES and sum(not job.flowing for job in jobs) < most
 
 
 def waits_for_lanes(node: Node) -> bool:

@@ -14,8 +14,10 @@ from scheduler.bytemap import Span, subtract
 from scheduler.selection import Node, NodeBook
 from scheduler.timing import (
     AHEAD_SEC,
+    COMMAND_SEC,
     Outlook,
     ahead_sec,
+    awaited,
     first_byte_sec,
     is_overdue,
     outlook,
@@ -73,6 +75,8 @@ def best_theft(
         if robbed and victim.node_url != robbed[0].node_url:
             continue
         holder = nodes.node(victim.node_url)
+        if victim.rate_mbps is None and not holder.measured and awaited(victim, now_sec):
+            continue
         begun = victim.flowing or is_overdue(victim, holder, now_sec)
         # A body without `Range` only ends sooner: nothing has to be asked for again.
         if not begun and not (victim.whole_body and holder.measured):
@@ -221,7 +225,9 @@ def _cut(
     # begin + (cut - at) / slow = delay + (end - cut) / fast
     cut = (at / slow - begin_sec + delay_sec + end / fast) / (1 / slow + 1 / fast)
     # Others come to help, too: no more than leaves all of them an even share.
-    cut = max(cut, at, begin, end - max(0.0, even_sec - delay_sec) * fast)
+    cut = max(cut, begin, end - max(0.0, even_sec - delay_sec) * fast)
+    # What comes until it is told would come twice.
+    cut = max(cut, at + slow * COMMAND_SEC if victim.flowing else at)
     kept_sec = begin_sec + (cut - at) / slow if cut > at else 0.0
     gain_sec = begin_sec + (end - at) / slow - max(kept_sec, delay_sec + (end - cut) / fast)
     cut_at = max(victim.received_until, round(cut))

@@ -16,6 +16,8 @@ COMMAND_SEC = 0.005
 AHEAD_SEC = 0.02
 # Running ranges are reported every 50 ms; three times that is no silence.
 REPORT_SEC = 0.15
+# After the head of an answer the first one comes so soon.
+FIRST_REPORT_SEC = 0.06
 # The longer nothing comes, the less likely it is a pause: after 0.5 s the pace counts as a fortieth.
 QUIET_POWER = 3
 QUIET_SEC = 0.2
@@ -99,6 +101,11 @@ def remaining_sec(job: Job, node: Node, now_sec: float) -> float:
 def is_quiet(job: Job, now_sec: float) -> bool:
     """Whether a range that was flowing brings nothing: its node gets no more work until it does."""
     return job.flowing and now_sec - job.progress_sec > QUIET_SEC
+
+
+def awaited(job: Job, now_sec: float) -> bool:
+    """Whether the first report of an answer that has begun is still to come: nobody knows how fast it is."""
+    return job.headed_sec is not None and now_sec - job.progress_sec < FIRST_REPORT_SEC
 
 
 def first_byte_sec(node: Node, *, cold: bool) -> float:

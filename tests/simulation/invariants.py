@@ -7,7 +7,8 @@ from collections import Counter
 from bench.homes import SLOTS
 from bench.world import World
 from common.messages import FetchRange
-from scheduler.assignment import usable_sources
+from common.units import transfer_sec
+from scheduler.assignment import MIN_SHARE_BYTES, usable_sources
 from scheduler.bytemap import subtract
 from scheduler.commands import Command, SendJob
 from scheduler.lanes import MAX_LANES
@@ -114,8 +115,9 @@ def _no_capable_node_idles(world: World) -> None:
     for source in sources:
         node = nodes[source.node_url]
         others = sum(n.rate_mbps for n in nodes.values() if n is not node)
-        if others and node.latency_sec + TRAVEL_SEC >= left * 8 / 1e6 / others:
-            # Its first byte would come after the others' last one.
+        least_sec = TRAVEL_SEC + node.expected_sec(MIN_SHARE_BYTES)
+        if others and least_sec >= transfer_sec(left, others):
+            # Its smallest range would end after the others' last one.
             continue
         if node.active == 0 and node.accepts_ranges is not False:
             assert not chunk.free_spans(source.part), (

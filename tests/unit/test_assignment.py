@@ -65,9 +65,9 @@ def taken(chunk: Wanted, book: NodeBook, node: str = A, **changed: Any) -> Choic
     """Return what a node takes of a chunk that is due now."""
     fields: dict[str, Any] = {"urgent": True, "leading": True, "starting": False}
     busy_sec: dict[str, float] = changed.pop("busy_sec", {})
-    return next_range(
-        book.node(node), chunk, chunk.sources(), book, busy_sec, NOW_SEC, **(fields | changed)
-    )
+    fields |= changed
+    sources = usable_sources(chunk, book, NOW_SEC, urgent=fields["urgent"])
+    return next_range(book.node(node), chunk, sources, book, busy_sec, NOW_SEC, **fields)
 
 
 def span(choice: Choice | None) -> tuple[int, int] | None:
@@ -213,6 +213,16 @@ def test_parities_are_left_out_while_the_data_can_be_had_in_time() -> None:
     parity = taken(chunk, book, FIVE_NODES[4], urgent=False)
     assert parity is not None
     assert parity.source.part == 4
+
+
+def test_a_parity_stands_in_for_a_suspended_node() -> None:
+    chunk, book = a_wanted(a_coded_chunk()), a_book(*(a_score(node) for node in FIVE_NODES))
+    suspend(book, FIVE_NODES[0])
+    parity = taken(chunk, book, FIVE_NODES[4], urgent=False)
+    assert parity is not None
+    assert parity.source.part == 4
+    chunk.parts[0].add(0, chunk.part_bytes, FIVE_NODES[0])
+    assert taken(chunk, book, FIVE_NODES[4], urgent=False) is None, "it is here already"
 
 
 def test_any_fragment_is_read_where_an_urgent_position_needs_it() -> None:

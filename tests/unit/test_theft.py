@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from common.estimators import Goodput
 from scheduler.selection import Node, NodeBook
 from scheduler.theft import MIN_STEAL_BYTES, STEAL_GAIN_SEC, Theft, best_theft, way_out
-from scheduler.timing import COMMAND_SEC, OVERDUE_RATIO, OVERDUE_SEC, ahead_sec, remaining_sec
+from scheduler.timing import (
+    COMMAND_SEC,
+    FIRST_REPORT_SEC,
+    OVERDUE_RATIO,
+    OVERDUE_SEC,
+    ahead_sec,
+    remaining_sec,
+)
 from scheduler.wanted import WHOLE, Job, Source, Wanted
 from tests.builders import (
     FIVE_NODES,
@@ -139,6 +147,23 @@ def test_a_range_about_to_begin_is_left_alone() -> None:
     theft = found(chunk, book, now_sec=NOW_SEC + overdue_sec + 0.001)
     assert theft is not None
     assert theft.victim is job
+
+
+def test_a_range_whose_rate_nobody_knows_is_left_alone_until_its_first_report() -> None:
+    chunk, book = a_wanted(), a_book(a=1.0, b=100.0)
+    book.node(A).rate = Goodput()
+    a_job(chunk, A, begun_sec=NOW_SEC - 0.1, headed_sec=NOW_SEC, progress_sec=NOW_SEC)
+    assert found(chunk, book, now_sec=NOW_SEC + FIRST_REPORT_SEC - 0.001) is None
+    assert found(chunk, book, now_sec=NOW_SEC + FIRST_REPORT_SEC + 0.001) is not None
+
+
+def test_bytes_that_come_before_the_victim_is_told_are_not_asked_for_again() -> None:
+    # The thief would be through with all of it sooner than the message arrives.
+    chunk = a_wanted()
+    job = a_slow_job(chunk, mbps=8.0)
+    theft = found(chunk, a_book(a=8.0, b=1e6), now_sec=NOW_SEC + 0.01)
+    assert theft is not None
+    assert theft.cut >= job.received_until + 8.0 * 1e6 / 8 * (0.01 + COMMAND_SEC) - 1
 
 
 def test_a_range_that_does_not_begin_loses_everything_in_the_end() -> None:

@@ -28,6 +28,8 @@ MAX_RANGE_BYTES = 1024 * 1024
 FAST_RATE_MBPS = 200.0
 FAST_SHARE_SEC = 0.01
 FAST_RANGE_SEC = 0.05
+# As much of a later chunk may be asked for while an earlier one is due.
+LATER_BYTES = 32 * 1024
 # The last shares of an urgent chunk may be small: what counts is that all nodes end together.
 MIN_SHARE_BYTES = 8 * 1024
 # What a node on probation may prove itself with.
@@ -243,7 +245,7 @@ def _size(
     size = min(_longest_range(node), max(MIN_RANGE_BYTES, round(per_sec * length_sec)))
     if starting:
         # Later chunks get no more than keeps the link busy until the urgent one may need it.
-        return min(size, max(MIN_RANGE_BYTES, round(per_sec * node.latency_sec)))
+        return min(size, max(LATER_BYTES, round(per_sec * node.latency_sec)))
     return min(size, share)
 
 

@@ -67,10 +67,12 @@ def waits_for_lanes(node: Node) -> bool:
 def busy_sec(jobs: Sequence[Job], node: Node, now_sec: float) -> float:
     """Return how long a node needs for all these ranges."""
     if not share_a_link(jobs):
-        longest_sec = 0.0
+        longest_sec = left = 0.0
         for job in jobs:
-            longest_sec = max(longest_sec, outlook(job, node, now_sec)[2])
-        return longest_sec
+            at, _, left_sec = outlook(job, node, now_sec)
+            longest_sec, left = max(longest_sec, left_sec), left + job.end - at
+        # The next one gets its share of the link while the running one ends.
+        return max(longest_sec, transfer_sec(round(left), node.rate_mbps))
     # Each one's own pace rises when another one ends.
     pace = pace_mbps(jobs, node, now_sec)
     flowing = [job for job in jobs if job.flowing]

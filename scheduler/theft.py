@@ -27,8 +27,11 @@ from scheduler.wanted import Job, Source, Wanted
 # A later range is shortened only where the urgent bytes would wait this much longer.
 WAY_GAIN_SEC = 0.05
 # A theft must pay: this much sooner, and this many bytes.
-STEAL_GAIN_SEC = 0.015
+STEAL_GAIN_SEC = 0.010
 MIN_STEAL_BYTES = 4 * 1024
+# Where nothing can be divided, the rest of so few bytes is taken for so much time.
+REST_BYTES = 2 * MIN_STEAL_BYTES
+REST_GAIN_SEC = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,10 +231,16 @@ def _cut(
     cut = max(cut, begin, end - max(0.0, even_sec - delay_sec) * fast)
     # What comes until it is told would come twice.
     cut = max(cut, at + slow * COMMAND_SEC if victim.flowing else at)
-    kept_sec = begin_sec + (cut - at) / slow if cut > at else 0.0
+    # Less than a byte is what rounding leaves.
+    kept_sec = begin_sec + (cut - at) / slow if cut - at >= 1 else 0.0
     gain_sec = begin_sec + (end - at) / slow - max(kept_sec, delay_sec + (end - cut) / fast)
     cut_at = max(victim.received_until, round(cut))
-    return (gain_sec, cut_at) if end - cut_at >= MIN_STEAL_BYTES else None
+    if end - cut_at >= MIN_STEAL_BYTES:
+        return gain_sec, cut_at
+    # So little is taken as a whole, from one that will hardly ever bring it.
+    gain_sec = left_sec - delay_sec - (end - begin) / fast
+    pays = gain_sec >= REST_GAIN_SEC and 0 < end - begin < REST_BYTES and victim.lanes == 1
+    return (gain_sec, begin) if pays else None
 
 
 def way_out(job: Job, node: Node, now_sec: float) -> int | None:

@@ -60,8 +60,11 @@ def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
         quiet_sec = now_sec - job.progress_sec
         if quiet_sec <= QUIET_SEC and (own_mbps is not None or node.measured):
             at = min(job.end, at + rate_mbps * 125e3 * min(quiet_sec, REPORT_SEC))
-        if quiet_sec > REPORT_SEC:
-            rate_mbps *= quiet_ratio(quiet_sec)
+        # An answer that began, and nothing came with its first report, comes from a node nobody knows.
+        nothing = job.received_until == job.start and not node.measured
+        usual_sec = FIRST_REPORT_SEC if nothing else REPORT_SEC
+        if quiet_sec > usual_sec:
+            rate_mbps *= quiet_ratio(quiet_sec, usual_sec)
     left = job.end - at
     if job.whole_body:
         # What comes before the first byte of use.
@@ -78,9 +81,9 @@ def outlook(job: Job, node: Node, now_sec: float) -> Outlook:
     return at, rate_mbps, left_sec
 
 
-def quiet_ratio(quiet_sec: float) -> float:
-    """Return what a pace counts for after so long without news."""
-    return 1.0 if quiet_sec <= REPORT_SEC else (REPORT_SEC / quiet_sec) ** QUIET_POWER
+def quiet_ratio(quiet_sec: float, usual_sec: float = REPORT_SEC) -> float:
+    """Return what a pace counts for after so long without news, where `usual_sec` say nothing."""
+    return 1.0 if quiet_sec <= usual_sec else (usual_sec / quiet_sec) ** QUIET_POWER
 
 
 def position(job: Job, node: Node, now_sec: float) -> float:

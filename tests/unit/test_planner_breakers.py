@@ -57,7 +57,7 @@ def test_other_quiet_ranges_of_a_silent_node_need_not_wait_for_their_own_silence
 def test_a_silent_node_is_suspended_though_its_ranges_are_taken_over_before() -> None:
     rig = a_rig(A, B)
     rig.prove(A, B)
-    chunks = [a_chunk(n, [A, B], size_bytes=MB) for n in range(4)]
+    chunks = [a_chunk(n, [A, B], size_bytes=MB // 2) for n in range(4)]
     rig.feed(a_demand(*chunks))
     patience_sec = rig.planner.nodes.node(A).silence_sec()
     began_sec = rig.now_sec

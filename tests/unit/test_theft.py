@@ -6,7 +6,14 @@ import pytest
 
 from common.estimators import Goodput
 from scheduler.selection import Node, NodeBook
-from scheduler.theft import MIN_STEAL_BYTES, STEAL_GAIN_SEC, Theft, best_theft, way_out
+from scheduler.theft import (
+    MIN_STEAL_BYTES,
+    REST_GAIN_SEC,
+    STEAL_GAIN_SEC,
+    Theft,
+    best_theft,
+    way_out,
+)
 from scheduler.timing import (
     COMMAND_SEC,
     FIRST_REPORT_SEC,
@@ -128,11 +135,27 @@ def test_a_theft_must_gain_time(gain_ratio: float, pays: bool) -> None:
     assert (found(chunk, book) is not None) is pays
 
 
-def test_a_theft_must_be_worth_a_request() -> None:
-    chunk, book = a_wanted(), a_book(a=8.0, b=20.0)
+@pytest.mark.parametrize(("gain_ratio", "pays"), [(0.75, False), (1.25, True)])
+def test_a_few_bytes_are_worth_a_request_where_they_take_long(
+    gain_ratio: float, pays: bool
+) -> None:
+    left_bytes = MIN_STEAL_BYTES - 10
+    left_sec = FIRST_BYTE_SEC + left_bytes * 8e-6 / 20.0 + gain_ratio * REST_GAIN_SEC
+    slow_mbps = left_bytes * 8e-6 / left_sec
+    chunk, book = a_wanted(), a_book(a=slow_mbps, b=20.0)
+    job = a_slow_job(chunk, mbps=slow_mbps)
+    job.received_until = job.end - left_bytes
+    theft = found(chunk, book)
+    assert (theft is not None) is pays
+    if theft is not None:
+        assert (theft.cut, theft.choice.start) == (job.received_until, job.received_until)
+
+
+def test_nothing_is_taken_where_nothing_is_left() -> None:
+    chunk = a_wanted()
     job = a_slow_job(chunk, mbps=0.01)
-    job.received_until = job.end - MIN_STEAL_BYTES + 10
-    assert found(chunk, book) is None
+    job.received_until = job.end
+    assert found(chunk, a_book(a=0.01, b=20.0)) is None
 
 
 # ---------------------------------------------------------------- from whom

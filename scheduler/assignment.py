@@ -54,6 +54,24 @@ class Choice:
 
 def usable_sources(chunk: Wanted, nodes: NodeBook, now_sec: float, *, urgent: bool) -> list[Source]:
     """Return the places a chunk may be read from now; empty when this round is exhausted."""
+    usable = _trusted(chunk, nodes, now_sec, urgent=urgent)
+    return _of_one(chunk, usable, nodes) if chunk.apart and usable else usable
+
+
+def _of_one(chunk: Wanted, sources: list[Source], nodes: NodeBook) -> list[Source]:
+    """Return what one node has: the one that sends already, or the best of those that lied least."""
+    running = {job.node_url for job in chunk.jobs.values()}
+    begun = running or chunk.bytes_by_node().keys()
+
+    def rank(node_url: str) -> tuple[bool, int, float, str]:
+        node = nodes.node(node_url)
+        return (node_url not in begun, node.offences, -node.score, node_url)
+
+    best = min(_nodes_of(sources), key=rank)
+    return [source for source in sources if source.node_url == best]
+
+
+def _trusted(chunk: Wanted, nodes: NodeBook, now_sec: float, *, urgent: bool) -> list[Source]:
     usable = chunk.sources()
     if chunk.excluded or chunk.banned:
         gone = chunk.excluded | chunk.banned

@@ -89,6 +89,8 @@ class Wanted:
     accused: str = ""
     # In how many wrong versions of a part each node had a share, since the last certain verdict.
     votes: dict[tuple[int, str], int] = field(default_factory=dict)
+    # Whether it comes from one node at a time, so that wrong bytes show whose they are.
+    apart: bool = False
     rounds: int = 0
     retry_at_sec: float = 0.0
     last_fault: str = "unreachable"
@@ -263,6 +265,7 @@ class Wanted:
         They were not suspected so far; with the same nodes in the same order every round would end like the last.
         """
         doubtful = sorted(self.bytes_by_node()) if self.votes else []
+        self.apart = bool(self.votes) and not self.coded
         self.excluded.clear()
         self.second_chances = 0
         self.banned.clear()

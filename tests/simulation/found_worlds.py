@@ -17,14 +17,13 @@ def _node(
     rate_mbps: float,
     rtt_ms: float = 0.0,
     *faults: tuple[FaultKind, float, float | None],
-    jitter_ms: float = 0.0,
-    no_range: bool = False,
     lacks: tuple[int, ...] = (),
+    **link: Any,
 ) -> NodePlan:
     """Return a node with faults as (kind, from, for how long), lacking some chunks."""
-    link = LinkProfile(rate_mbps=rate_mbps, rtt_ms=rtt_ms, jitter_ms=jitter_ms, no_range=no_range)
+    profile = LinkProfile(rate_mbps=rate_mbps, rtt_ms=rtt_ms, **link)
     return NodePlan(
-        profile=link,
+        profile=profile,
         faults=(
             *(FaultEvent(node=0, kind=k, at_sec=at, for_sec=span) for k, at, span in faults),
             *(FaultEvent(node=0, kind="missing", chunk=number) for number in lacks),
@@ -173,4 +172,25 @@ ROBBED_BESIDE_ANOTHER_CHUNK: dict[str, Any] = {
     "deaths": [0.005, 2.3090152192823],
     "seed": 65,
     "setup": {"monitor": "none", "warm": True},
+}
+# Of four nodes two lie and three break off: whoever's bytes were replaced, some of the rest were wrong.
+TWO_LIARS: dict[str, Any] = {
+    "nodes": [
+        _node(4, 100, jitter_ms=5, no_range=True),
+        _node(8, 300, ("corrupt", 0.03, None), cut_response_after_sec=0.5, slow_start=True),
+        _node(
+            8,
+            300,
+            ("silent", 3.6230093166224675, 2.0),
+            ("503", 3.520658656022868, 2.0),
+            cut_response_after_sec=0.5,
+            slow_start=True,
+            lacks=(0, 2, 4),
+        ),
+        _node(0.3, 300, ("corrupt", 0.03, None), jitter_ms=5, cut_response_after_sec=0.5),
+    ],
+    "count": 5,
+    "deaths": [],
+    "seed": 3,
+    "setup": {"monitor": "fresh", "warm": True},
 }

@@ -261,6 +261,7 @@ def test_nodes_that_answer_ranges_send_hardly_a_byte_twice(
 )
 @example(**found_worlds.FILM_BEHIND_A_BODY)
 @example(**found_worlds.ROBBED_BESIDE_ANOTHER_CHUNK)
+@example(**found_worlds.TWO_LIARS)
 def test_a_film_is_played_in_order_to_its_end_and_nothing_twice(
     nodes: list[NodePlan],
     count: int,

@@ -190,6 +190,28 @@ def test_the_next_round_does_without_those_who_were_not_suspected() -> None:
     assert offences(rig) == {A: 1, B: 0}
 
 
+def test_the_next_round_asks_one_node_at_a_time_until_one_is_right() -> None:
+    # A broke off, B and C brought the rest, and the chunk was wrong whoever's bytes were replaced.
+    rig = a_rig(A, B, C)
+    rig.feed(a_demand(small(0, A, B, C)))
+    rig.end(rig.fetch(A), "broken", until=10_000)
+    made: list[Command] = []
+    while not troubles(made):
+        made = rig.verdict(rig.bring(small()), corrupt_part=-1)
+    rig.pass_time(1)
+    liars = []
+    for _ in range(2):
+        (liar,) = {node_of(fetch.replica.url) for fetch in rig.running.values()}
+        liars.append(liar)
+        made = rig.verdict(rig.bring(small()), corrupt_part=-1)
+        assert len(announced(made, "corrupt")) == 1
+        assert offences(rig)[liar] == 1, "nobody else can have been it"
+    (honest,) = {node_of(fetch.replica.url) for fetch in rig.running.values()}
+    assert {honest, *liars} == {A, B, C}
+    rig.deliver(small())
+    assert offences(rig) == {honest: 0} | dict.fromkeys(liars, 1)
+
+
 # ---------------------------------------------------------------- fragments
 
 

@@ -63,13 +63,20 @@ def run(
     sessions: int = SESSIONS,
     virtual_sec: float = 10.0,
     seed: int = 1,
+    runs: int = 3,
     profile: bool = False,
 ) -> list[Cost]:
-    """Print and return the table; `commands` names the stream of commands: has a change changed decisions?"""
+    """Print and return the table of median runs.
+
+    `commands` names the stream of commands: has a change changed decisions?
+    """
     costs = []
     print("nodes sessions  decisions  per s  us each   events  per s  of a core  commands")
     for nodes in sizes:
-        cost = measure(nodes, sessions, virtual_sec, seed=seed, profile=profile)
+        made = [
+            measure(nodes, sessions, virtual_sec, seed=seed, profile=profile) for _ in range(runs)
+        ]
+        cost = sorted(made, key=lambda cost: cost.planner_sec)[runs // 2]
         costs.append(cost)
         decisions, events = sum(cost.decisions.values()), sum(cost.events.values())
         print(
@@ -94,15 +101,19 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=SESSIONS)
     parser.add_argument("--seconds", type=float, default=10.0, help="virtual time (default 10)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=3, help="runs of each size; medians are shown")
     parser.add_argument("--profile", action="store_true", help="print where the time goes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     arguments = parser.parse_args()
+    if arguments.runs < 1:
+        parser.error(f"--runs: {arguments.runs} is not 1 or more")
     when = occasion("python -m bench.planner")
     costs = run(
         (arguments.nodes,) if arguments.nodes else SIZES,
         sessions=arguments.sessions,
         virtual_sec=arguments.seconds,
         seed=arguments.seed,
+        runs=arguments.runs,
         profile=arguments.profile,
     )
     if arguments.json:

@@ -42,6 +42,8 @@ class Dealer:
         self._attention = Attention()
         # How long nodes are busy still; holds for one dealing, and for a node until its ranges change.
         self._busy: dict[str, float] = {}
+        # How long the nodes of a chunk are busy still at most; holds until ranges change.
+        self._longest: dict[Active, float] = {}
         # Groups with a chunk that found no place among those being read, or no room at a worker.
         self._blocked: dict[str, None] = {}
         # Nodes that may have room, or something to read, since ranges were given out or shortened in this round.
@@ -77,6 +79,7 @@ class Dealer:
         """
         schedule = self._schedule
         self._busy.clear()
+        self._longest.clear()
         self._moved.clear()
         news = self._renew(now_sec, commands, everything=everything)
         asked = self._to_ask(news, now_sec, everything=everything)
@@ -182,8 +185,9 @@ class Dealer:
 
     def _offers(self, item: Active, node: Node, now_sec: float) -> bool:
         """Whether a chunk may have anything for a node; cheap to ask."""
-        chunk = item.chunk
-        free = self._free_bytes(item)
+        chunk, free = item.chunk, item.free_bytes
+        if free is None:
+            free = self._free_bytes(item)
         if chunk.is_urgent(now_sec):
             if free or (chunk.jobs and node.accepts_ranges is False):
                 return True
@@ -253,6 +257,7 @@ class Dealer:
 
     def _forget_figures(self, node_url: str, chunk: Wanted) -> None:
         self._busy.pop(node_url, None)
+        self._longest.clear()
         self._attention.forget(node_url)
         item = self._active.item(chunk)
         if item is not None:
@@ -265,10 +270,13 @@ class Dealer:
 
     def _longest_sec(self, item: Active, now_sec: float) -> float:
         """Return how long the ranges of a chunk take at most."""
-        longest_sec = 0.0
-        for job in item.chunk.jobs.values():
-            node = self._schedule.nodes.node(job.node_url)
-            longest_sec = max(longest_sec, self._busy_sec(node, now_sec))
+        longest_sec = self._longest.get(item)
+        if longest_sec is None:
+            longest_sec = 0.0
+            for job in item.chunk.jobs.values():
+                node = self._schedule.nodes.node(job.node_url)
+                longest_sec = max(longest_sec, self._busy_sec(node, now_sec))
+            self._longest[item] = longest_sec
         return longest_sec
 
     def _has_room(self, node: Node, now_sec: float) -> bool:
@@ -277,16 +285,20 @@ class Dealer:
         jobs = self._schedule.jobs_at(node.node_url)
         if node.active > 1 and not lanes.may_send_more(node, jobs):
             return False
-        if self._known_busy(node, now_sec) or node.doubtful(now_sec):
-            return False
-        if not self._has_lane(node, now_sec):
-            if not node.measured:
+        if jobs[0].lanes == 1 or not self._has_lane(node, now_sec):
+            ahead_sec = timing.ahead_sec(node)
+            if self._attention.busy_at(node.node_url, now_sec + ahead_sec) or not node.measured:
                 return False
             busy_sec = self._busy_sec(node, now_sec)
-            if busy_sec >= timing.ahead_sec(node):
+            if busy_sec >= ahead_sec:
                 self._call_again(node, busy_sec, now_sec)
                 return False
-        return not any(timing.is_quiet(job, now_sec) for job in jobs)
+        if node.doubtful(now_sec):
+            return False
+        for job in jobs:  # noqa: SIM110  # asked at every decision: a loop is quicker than any()
+            if timing.is_quiet(job, now_sec):
+                return False
+        return True
 
     def _has_lane(self, node: Node, now_sec: float) -> bool:
         """Whether a node may send more beside what it sends: urgent bytes, over a link that takes time to fill."""
@@ -321,8 +333,11 @@ class Dealer:
         jobs = self._schedule.jobs_at(node.node_url)
         for job in jobs:
             if job.chunk.is_urgent(now_sec):
-                beside = jobs if len(jobs) == 1 else [j for j in jobs if j.chunk is job.chunk]
-                left_sec = lanes.busy_sec(beside, node, now_sec)
+                if len(jobs) == 1:
+                    left_sec = self._busy_sec(node, now_sec)
+                else:
+                    beside = [j for j in jobs if j.chunk is job.chunk]
+                    left_sec = lanes.busy_sec(beside, node, now_sec)
                 if left_sec <= timing.ahead_sec(node, same_chunk=False):
                     continue
             elif job.flowing:

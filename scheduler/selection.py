@@ -136,16 +136,19 @@ class Node:
     @property
     def rate_mbps(self) -> float:
         """Own goodput, else the monitor's figure, else the assumption."""
-        if self.rate.value_mbps is not None:
-            return self.rate.value_mbps
+        value_mbps = self.rate.value_mbps
+        if value_mbps is not None:
+            return value_mbps
         if self.reported is not None and self.reported.bandwidth_mbps is not None:
             return self.reported.bandwidth_mbps
         return ASSUMED_RATE_MBPS
 
     @property
     def latency_sec(self) -> float:
-        if self.reported is not None and self.reported.latency_ms is not None:
-            return self.reported.latency_ms / 1000
+        # Asked for many times at every decision.
+        reported = self.reported
+        if reported is not None and reported.latency_ms is not None:
+            return reported.latency_ms / 1000
         if self.first_byte.srtt_sec is not None:
             return self.first_byte.srtt_sec
         return ASSUMED_LATENCY_MS / 1000

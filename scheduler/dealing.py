@@ -16,9 +16,9 @@ from common.messages import Policy
 from scheduler import assignment, bodies, lanes, theft, timing
 from scheduler.active import Active, ActiveBook, urgency
 from scheduler.assignment import Choice
-from scheduler.attention import Attention
 from scheduler.choosing import Chooser
 from scheduler.commands import Command
+from scheduler.room import Room
 from scheduler.schedule import Schedule
 from scheduler.score_policy import whole_part
 from scheduler.selection import Node
@@ -38,12 +38,7 @@ class Dealer:
         )
         self._schedule = schedule
         self._active = ActiveBook(schedule.nodes)
-        # When nodes with one range should be asked for the next.
-        self._attention = Attention()
-        # How long nodes are busy still; holds for one dealing, and for a node until its ranges change.
-        self._busy: dict[str, float] = {}
-        # How long the nodes of a chunk are busy still at most; holds until ranges change.
-        self._longest: dict[Active, float] = {}
+        self._room = Room(schedule, self._active)
         # Groups with a chunk that found no place among those being read, or no room at a worker.
         self._blocked: dict[str, None] = {}
         # Nodes that may have room, or something to read, since ranges were given out or shortened in this round.
@@ -78,8 +73,7 @@ class Dealer:
         changed is looked at with `everything`.
         """
         schedule = self._schedule
-        self._busy.clear()
-        self._longest.clear()
+        self._room.begin()
         self._moved.clear()
         news = self._renew(now_sec, commands, everything=everything)
         asked = self._to_ask(news, now_sec, everything=everything)
@@ -133,9 +127,9 @@ class Dealer:
     def _to_ask(self, news: list[Active], now_sec: float, *, everything: bool) -> dict[str, None]:
         """Return the nodes to ask: something has changed for them, or for a chunk that they have."""
         book, node = self._active, self._schedule.nodes.node
-        asked = dict.fromkeys(self._attention.due(now_sec))
+        asked = dict.fromkeys(self._room.attention.due(now_sec))
         for url in self._schedule.stirred:
-            self._attention.forget(url)
+            self._room.attention.forget(url)
             asked[url] = None
         if everything:
             for item in book.items():
@@ -148,7 +142,7 @@ class Dealer:
         for item in news:
             for able in item.nodes:
                 url = able.node_url
-                if url not in asked and not self._known_busy(able, now_sec):
+                if url not in asked and not self._room.known_busy(able, now_sec):
                     asked[url] = None
         return asked
 
@@ -157,7 +151,7 @@ class Dealer:
         able: list[tuple[float, str, Node, list[Active]]] = []
         for url in asked:
             node = self._schedule.nodes.node(url)
-            if node.active and not self._has_room(node, now_sec):
+            if node.active and not self._room.has_room(node, now_sec):
                 continue
             items = self._active.at_node(url)
             for place, item in enumerate(items):
@@ -169,10 +163,10 @@ class Dealer:
             able.sort()
         given = False
         for _, url, node, items in able:
-            too_early = self._too_early(node, now_sec) if node.active else None
+            too_early = self._room.too_early(node, now_sec) if node.active else None
             for item in items:
                 if too_early is not None and urgency(item.chunk) > too_early:
-                    self._call_again(node, self._busy_sec(node, now_sec), now_sec)
+                    self._room.call_again(node, self._room.busy_sec(node, now_sec), now_sec)
                     break
                 if url in item.refused:
                     continue
@@ -187,11 +181,11 @@ class Dealer:
         """Whether a chunk may have anything for a node; cheap to ask."""
         chunk, free = item.chunk, item.free_bytes
         if free is None:
-            free = self._free_bytes(item)
+            free = self._room.free_bytes(item)
         if chunk.is_urgent(now_sec):
             if free or (chunk.jobs and node.accepts_ranges is False):
                 return True
-            return self._longest_sec(item, now_sec) >= theft.STEAL_GAIN_SEC + node.latency_sec
+            return self._room.longest_sec(item, now_sec) >= theft.STEAL_GAIN_SEC + node.latency_sec
         if not free or not chunk.jobs or chunk.coded:
             return free > 0
         # One node reads a part.
@@ -200,14 +194,14 @@ class Dealer:
     def _make_way(self, first: Active, now_sec: float, commands: list[Command]) -> None:
         """Shorten ranges of later chunks where bytes of the most urgent one came back and nobody is free for them."""
         chunk = first.chunk
-        if self._free_bytes(first) < theft.MIN_STEAL_BYTES or not chunk.is_urgent(now_sec):
+        if self._room.free_bytes(first) < theft.MIN_STEAL_BYTES or not chunk.is_urgent(now_sec):
             return
         later: list[tuple[Node, Job]] = []
         for node in first.nodes:
             jobs = self._schedule.jobs_at(node.node_url)
             if len(jobs) == 1 and jobs[0].chunk.deadline_sec > chunk.deadline_sec:
                 later.append((node, jobs[0]))
-        if not later or any(self._has_room(node, now_sec) for node in first.nodes):
+        if not later or any(self._room.has_room(node, now_sec) for node in first.nodes):
             return
         for node, job in later:
             end = theft.way_out(job, node, now_sec)
@@ -223,22 +217,10 @@ class Dealer:
                 if choice is None or not self._start(chunk, choice, now_sec, commands):
                     break
 
-    def _busy_sec(self, node: Node, now_sec: float) -> float:
-        if not node.active:
-            return 0.0
-        busy_sec = self._busy.get(node.node_url)
-        if busy_sec is None:
-            jobs = self._schedule.jobs_at(node.node_url)
-            busy_sec = self._busy[node.node_url] = lanes.busy_sec(jobs, node, now_sec)
-        return busy_sec
-
-    def _busy_by_node(self, item: Active, now_sec: float) -> dict[str, float]:
-        return {node.node_url: self._busy_sec(node, now_sec) for node in item.nodes}
-
     def _start(
         self, chunk: Wanted, choice: Choice, now_sec: float, commands: list[Command]
     ) -> bool:
-        self._forget_figures(choice.source.node_url, chunk)
+        self._room.forget(choice.source.node_url, chunk)
         item = self._active.item(chunk)
         if not self._schedule.start(chunk, choice, now_sec, commands):
             if item is not None:
@@ -251,100 +233,9 @@ class Dealer:
         return True
 
     def _resize(self, job: Job, end: int, commands: list[Command]) -> None:
-        self._forget_figures(job.node_url, job.chunk)
+        self._room.forget(job.node_url, job.chunk)
         self._moved[job.node_url] = None
         self._schedule.resize(job, end, commands)
-
-    def _forget_figures(self, node_url: str, chunk: Wanted) -> None:
-        self._busy.pop(node_url, None)
-        self._longest.clear()
-        self._attention.forget(node_url)
-        item = self._active.item(chunk)
-        if item is not None:
-            item.free_bytes = None
-
-    def _free_bytes(self, item: Active) -> int:
-        if item.free_bytes is None:
-            item.free_bytes = item.chunk.free_bytes
-        return item.free_bytes
-
-    def _longest_sec(self, item: Active, now_sec: float) -> float:
-        """Return how long the ranges of a chunk take at most."""
-        longest_sec = self._longest.get(item)
-        if longest_sec is None:
-            longest_sec = 0.0
-            for job in item.chunk.jobs.values():
-                node = self._schedule.nodes.node(job.node_url)
-                longest_sec = max(longest_sec, self._busy_sec(node, now_sec))
-            self._longest[item] = longest_sec
-        return longest_sec
-
-    def _has_room(self, node: Node, now_sec: float) -> bool:
-        if node.active == 0:
-            return True
-        jobs = self._schedule.jobs_at(node.node_url)
-        if node.active > 1 and not lanes.may_send_more(node, jobs):
-            return False
-        if jobs[0].lanes == 1 or not self._has_lane(node, now_sec):
-            ahead_sec = timing.ahead_sec(node)
-            if self._attention.busy_at(node.node_url, now_sec + ahead_sec) or not node.measured:
-                return False
-            busy_sec = self._busy_sec(node, now_sec)
-            if busy_sec >= ahead_sec:
-                self._call_again(node, busy_sec, now_sec)
-                return False
-        if node.doubtful(now_sec):
-            return False
-        for job in jobs:  # noqa: SIM110  # asked at every decision: a loop is quicker than any()
-            if timing.is_quiet(job, now_sec):
-                return False
-        return True
-
-    def _has_lane(self, node: Node, now_sec: float) -> bool:
-        """Whether a node may send more beside what it sends: urgent bytes, over a link that takes time to fill."""
-        jobs = self._schedule.jobs_at(node.node_url)
-        return (
-            jobs[0].lanes > 1
-            and node.active < lanes.lanes(node)
-            and all(job.lanes > 1 and job.chunk.is_urgent(now_sec) for job in jobs)
-        )
-
-    def _known_busy(self, node: Node, now_sec: float) -> bool:
-        if not node.active:
-            return False
-        busy = self._attention.busy_at(node.node_url, now_sec + timing.ahead_sec(node))
-        return busy and not self._has_lane(node, now_sec)
-
-    def _call_again(self, node: Node, busy_sec: float, now_sec: float) -> None:
-        """Ask a node again when its next request may leave: for other bytes of a chunk, or for those of another one."""
-        job = self._schedule.jobs_at(node.node_url)[0]
-        item = self._active.item(job.chunk)
-        # Bytes that are free there may be had earlier, or late ones of the most urgent chunk.
-        same_chunk = busy_sec >= timing.ahead_sec(node) and (
-            item is not None and (item.chunk is item.first or self._free_bytes(item) > 0)
-        )
-        wait_sec = busy_sec - timing.ahead_sec(node, same_chunk=same_chunk)
-        if wait_sec > 0:
-            self._attention.expect(node.node_url, now_sec + busy_sec, now_sec + wait_sec)
-
-    def _too_early(self, node: Node, now_sec: float) -> tuple[float, int] | None:
-        """Return how urgent a chunk must be so that its bytes do not come beside, or before, more urgent ones."""
-        found: tuple[float, int] | None = None
-        jobs = self._schedule.jobs_at(node.node_url)
-        for job in jobs:
-            if job.chunk.is_urgent(now_sec):
-                if len(jobs) == 1:
-                    left_sec = self._busy_sec(node, now_sec)
-                else:
-                    beside = [j for j in jobs if j.chunk is job.chunk]
-                    left_sec = lanes.busy_sec(beside, node, now_sec)
-                if left_sec <= timing.ahead_sec(node, same_chunk=False):
-                    continue
-            elif job.flowing:
-                continue
-            # Two requests that leave together, on two connections, arrive in either order.
-            found = min(found or urgency(job.chunk), urgency(job.chunk))
-        return found
 
     def _give(self, node: Node, item: Active, now_sec: float, commands: list[Command]) -> bool:
         schedule, chunk, sources = self._schedule, item.chunk, item.sources
@@ -352,9 +243,9 @@ class Dealer:
             self._blocked[item.group] = None
             return False
         urgent = chunk.is_urgent(now_sec)
-        if self._free_bytes(item) or node.accepts_ranges is False:
+        if self._room.free_bytes(item) or node.accepts_ranges is False:
             starting = chunk is not item.first and item.first.deadline_sec <= now_sec
-            busy_sec = self._busy_by_node(item, now_sec)
+            busy_sec = self._room.busy_by_node(item, now_sec)
             if node.accepts_ranges is False and bodies.hopeless(
                 node, chunk, sources, schedule.nodes, busy_sec, now_sec
             ):
@@ -374,12 +265,12 @@ class Dealer:
                 return self._start(chunk, choice, now_sec, commands)
         if not urgent:
             return False
-        wait_sec = self._busy_sec(node, now_sec)
+        wait_sec = self._room.busy_sec(node, now_sec)
         if node.accepts_ranges is False:
             choice = bodies.race(node, chunk, sources, schedule.nodes, now_sec, wait_sec=wait_sec)
             return choice is not None and self._start(chunk, choice, now_sec, commands)
         least_sec = max(wait_sec, timing.first_byte_sec(node, cold=False)) + theft.STEAL_GAIN_SEC
-        if self._longest_sec(item, now_sec) < least_sec:
+        if self._room.longest_sec(item, now_sec) < least_sec:
             return False
         return self._steal(node, item, now_sec, commands)
 
@@ -394,7 +285,7 @@ class Dealer:
                 item.sources,
                 nodes,
                 now_sec,
-                busy_sec=self._busy_by_node(item, now_sec),
+                busy_sec=self._room.busy_by_node(item, now_sec),
                 robbed=robbed,
             )
             if found is None:

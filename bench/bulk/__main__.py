@@ -37,7 +37,7 @@ def main() -> int:
     """Measure what is asked for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.bulk", description=__doc__)
     add = parser.add_argument
-    add("--mib", type=int, default=1024, help="size of the film (default 1024)")
+    add("--mib", type=int, default=3072, help="size of the film (default 3072, two hours in HD)")
     add("--runs", type=int, default=3, help="runs of each client; medians are shown (default 3)")
     add("--workers", default="1,2,4", help="numbers of workers of ours (default 1,2,4)")
     add("--only", choices=("ours", "others"), help="leave out the others, or ours")

@@ -28,7 +28,7 @@ MAX_RANGE_BYTES = 1024 * 1024
 FAST_RATE_MBPS = 200.0
 FAST_SHARE_SEC = 0.01
 FAST_RANGE_SEC = 0.05
-# As much of a later chunk may be asked for while an earlier one is due.
+# At least as much of a later chunk may be asked for while an earlier one is due.
 LATER_BYTES = 32 * 1024
 # The last shares of an urgent chunk may be small: what counts is that all nodes end together.
 MIN_SHARE_BYTES = 8 * 1024

@@ -68,9 +68,9 @@ def hopeless(
     """Whether a node without `Range` should leave a body to others: it is likely to be cut off, or late."""
     if not node.measured:
         return False
-    spans = [chunk.free_spans(s.part)[:1] for s in sources if s.node_url == node.node_url]
+    free = [chunk.free_spans(s.part) for s in sources if s.node_url == node.node_url]
     # It goes on to the end of what is free first; to that of the part where all of it is claimed.
-    size_bytes = min((span[1] for found in spans for span in found), default=chunk.part_bytes)
+    size_bytes = min((spans[0][1] for spans in free if spans), default=chunk.part_bytes)
     mine_sec = node.expected_sec(size_bytes)
     others = [
         nodes.node(s.node_url)

@@ -14,7 +14,6 @@ from scheduler.wanted import Job
 COMMAND_SEC = 0.005
 # The next request leaves when less than a round trip and this is left of the running one.
 AHEAD_SEC = 0.02
-_AHEAD_SEC = COMMAND_SEC + AHEAD_SEC
 # Running ranges are reported every 50 ms; three times that is no silence.
 REPORT_SEC = 0.15
 # After the head of an answer the first one comes so soon.
@@ -122,7 +121,7 @@ def ahead_sec(node: Node, *, same_chunk: bool = True) -> float:
 
     Bytes of a later chunk that come too early take half of the link from the urgent ones.
     """
-    return node.latency_sec + _AHEAD_SEC if same_chunk else node.latency_sec
+    return node.latency_sec + (COMMAND_SEC + AHEAD_SEC if same_chunk else 0.0)
 
 
 def measure(job: Job, node: Node, size_bytes: int, now_sec: float) -> None:

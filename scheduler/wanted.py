@@ -262,7 +262,8 @@ class Wanted:
     def begin_round(self) -> None:
         """Try all places again; after a round that convicted nobody without those whose bytes are still held.
 
-        They were not suspected so far; with the same nodes in the same order every round would end like the last.
+        They were not suspected so far; with the same nodes in the same order every round would end like the last. The
+        bytes then come from one node at a time, of a chunk that is not coded, so that the next verdict is certain.
         """
         doubtful = sorted(self.bytes_by_node()) if self.votes else []
         self.apart = bool(self.votes) and not self.coded

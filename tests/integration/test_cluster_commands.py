@@ -246,15 +246,20 @@ def test_a_failed_upload_leaves_nothing_behind(
 def test_an_interrupted_upload_leaves_nothing_behind(
     cluster: EmbeddedCluster, film: Path, number: signal.Signals
 ) -> None:
-    # The node withholds its answer to a PUT, so the upload is in the middle when it is told to end.
+    # A node withholds its answer to a PUT, so the upload is in the middle when it is told to end.
+    # It may be the first to be asked: only when the next one is held, too, is anything stored.
     cluster.set_fault(5, "silent_data")
     arguments = ["add", str(film), "--raw", "--id", "cut", "--replicas", "5"]
     command = cluster_command(*arguments, "--data", str(cluster.data))
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as adding:
         try:
-            wait_until(lambda: cluster.status(5)["connections"] > 0 and stored_objects(cluster) > 0)
+            wait_until(lambda: cluster.status(5)["connections"] > 0)
+            cluster.set_fault(4, "silent_data")
+            cluster.set_fault(5, "none")
+            wait_until(lambda: cluster.status(4)["connections"] > 0 and stored_objects(cluster) > 0)
             adding.send_signal(number)
         finally:
+            cluster.set_fault(4, "none")
             cluster.set_fault(5, "none")
         assert adding.wait(timeout=20) == 130
     assert "cut" not in cluster.run("list")

@@ -86,7 +86,7 @@ def _trusted(chunk: Wanted, nodes: NodeBook, now_sec: float, *, urgent: bool) ->
     # Each of these is left out only where enough others remain: refusing them all would refuse to play.
     doubts: tuple[Callable[[Node], bool], ...] = (
         lambda node: node.banned,
-        lambda node: node.unanswering,
+        lambda node: node.unanswering or node.owes_first_word(now_sec),
         # Wrong bytes cost a second read of the chunk.
         lambda node: urgent and node.offences > 0,
         lambda node: node.cuts(chunk.part_bytes, now_sec),

@@ -129,7 +129,7 @@ class Node:
         """Whether nothing at all speaks against it: neither wrong bytes nor breaks nor its pings."""
         if self.offences or self.breaker.open_until_sec is not None:
             return False
-        if self.cut_after_sec is not None:
+        if self.cut_after_sec is not None or (self.silent_sec and not self.answered):
             return False
         return self.last_data_sec is not None or not self.unanswering
 
@@ -163,6 +163,13 @@ class Node:
         )
 
     @property
+    def answered(self) -> bool:
+        """Whether it ever answered a ping or a request."""
+        if self.last_data_sec is not None or self.first_byte.srtt_sec is not None:
+            return True
+        return self.reported is not None and self.reported.latency_ms is not None
+
+    @property
     def measured(self) -> bool:
         """Whether data has come from it, so that its rate is more than an assumption."""
         return self.rate.value_mbps is not None
@@ -177,6 +184,12 @@ class Node:
     def on_probation(self, now_sec: float) -> bool:
         """Whether a small range should come first where there is time: its rate is old, if nothing worse."""
         return self.doubtful(now_sec) or self.stale(now_sec)
+
+    def owes_first_word(self, now_sec: float) -> bool:
+        """Whether nobody ever heard of it, and others just took over a range that it did not answer."""
+        if self.answered or not self.silent_sec:
+            return False
+        return now_sec - self.silent_until_sec < UNKNOWN_SILENCE_SEC
 
     def heard(self) -> None:
         """Note a sign of life on one of its ranges."""

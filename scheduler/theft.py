@@ -84,10 +84,11 @@ def best_theft(
         # A body without `Range` only ends sooner: nothing has to be asked for again.
         if not begun and not (victim.whole_body and holder.measured):
             continue
-        source = _stand_in(victim, chunk, own)
         owed = _owed(victim, chunk)
-        if source is None or owed is None:
+        stand_in = None if owed is None else _stand_in(victim, chunk, own, owed)
+        if stand_in is None:
             continue
+        source, owed = stand_in
         beside = side_by_side.get(victim.node_url)
         seen = _outlook(victim, beside, holder, now_sec)
         if seen[2] < soon_sec:
@@ -126,16 +127,25 @@ def _outlook(job: Job, beside: list[Job] | None, holder: Node, now_sec: float) -
     return at, pace_mbps, lanes.busy_sec(beside, holder, now_sec)
 
 
-def _stand_in(victim: Job, chunk: Wanted, own: dict[int, Source]) -> Source | None:
-    """Return the thief's source for the victim's bytes: the same part, or a fragment nobody reads there."""
+def _stand_in(
+    victim: Job, chunk: Wanted, own: dict[int, Source], owed: Span
+) -> tuple[Source, Span] | None:
+    """Return the thief's source for what the victim owes: the same part, or a fragment nobody reads there.
+
+    For a victim that never answered, the last stretch that nobody reads will do: what lies behind it is free again.
+    """
+    same = own.get(victim.part)
     if not chunk.coded:
-        return own.get(victim.part)
+        return None if same is None else (same, owed)
     covers = chunk.covers()
-    span: Span = (victim.received_until, victim.end)
+    stretch: tuple[Source, Span] | None = None
     for part, source in own.items():
-        if part != victim.part and all(b <= span[0] or a >= span[1] for a, b in covers[part]):
-            return source
-    return own.get(victim.part)
+        unread = subtract([owed], covers[part]) if part != victim.part else []
+        if unread == [owed]:
+            return source, owed
+        if unread and not victim.flowing:
+            stretch = (source, unread[-1])
+    return stretch if same is None else (same, owed)
 
 
 def _even_finish_sec(

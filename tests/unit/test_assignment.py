@@ -128,6 +128,14 @@ def test_who_answers_no_pings_and_never_sent_a_byte_is_not_begun_with() -> None:
     assert usable(chunk, book) == [A, B], "bytes say more than pings"
 
 
+def test_who_was_never_heard_of_and_was_just_robbed_is_not_asked_while_others_can_be() -> None:
+    book = a_book(a_score(B))
+    chunk = a_wanted(a_chunk(0, [A, B]))
+    book.node(A).brought_nothing(NOW_SEC - 0.2, NOW_SEC)
+    assert usable(chunk, book) == [B]
+    assert usable(a_wanted(a_chunk(1, [A])), book) == [A]
+
+
 def test_who_cuts_off_bodies_of_this_size_serves_only_where_nobody_else_does() -> None:
     book = a_book(a_score(A, accepts_ranges=False), a_score(B), measured=True)
     book.node(A).note_body(0.5, NOW_SEC, cut=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -275,3 +276,15 @@ def test_that_a_body_was_cut_off_is_forgotten_after_a_while_or_a_longer_one() ->
     node.note_body(0.6, 11.0, cut=False)
     assert node.blameless
     assert not node.cuts(2 * MB, 11.0)
+
+
+def test_a_node_nobody_ever_heard_owes_its_first_word_until_it_may_be_far_away() -> None:
+    node = Node(A)
+    node.brought_nothing(10.0, 10.1)
+    assert (node.owes_first_word(10.1), node.blameless) == (True, False)
+    assert not node.owes_first_word(10.1 + UNKNOWN_SILENCE_SEC)
+    # A lost ping says no more than no ping.
+    node.reported = replace(a_score(A), latency_ms=None, measurements_count=1)
+    assert node.owes_first_word(10.1)
+    node.reported = a_score(A)
+    assert (node.owes_first_word(10.1), node.blameless) == (False, True)

@@ -289,6 +289,37 @@ def test_a_fragment_that_is_read_at_these_bytes_already_is_no_stand_in() -> None
     assert best_theft(thief, chunk, sources, book, NOW_SEC, busy_sec={}) is None
 
 
+def a_half_read_case(victim_until: int) -> tuple[Wanted, Node, NodeBook, list[Source]]:
+    """Return a thief whose fragment is read in the middle of what an overdue, or stuck, fragment owes."""
+    chunk, thief, book, sources = a_coded_case(3)
+    victim = chunk.jobs["part 0"]
+    victim.begun_sec = victim.progress_sec = NOW_SEC - 0.6
+    if not victim_until:
+        victim.headed_sec = victim.rate_mbps = None
+    victim.received_until = victim_until
+    a_job(chunk, thief.node_url, part=3, start=MB // 4, end=MB // 2, begun_sec=NOW_SEC)
+    return chunk, thief, book, sources
+
+
+def test_a_stretch_of_what_a_silent_fragment_owes_is_better_than_nothing() -> None:
+    chunk, thief, book, sources = a_half_read_case(0)
+    theft = best_theft(thief, chunk, sources, book, NOW_SEC, busy_sec={})
+    assert theft is not None
+    assert (theft.victim.part, theft.choice.source.part) == (0, 3)
+    assert theft.cut == theft.choice.start >= MB // 2
+    assert theft.choice.end == MB
+    del chunk.jobs[f"{thief.node_url} 3 {MB // 4}"]
+    a_job(chunk, thief.node_url, part=3, start=MB // 2, end=MB, begun_sec=NOW_SEC)
+    theft = best_theft(thief, chunk, sources, book, NOW_SEC, busy_sec={})
+    assert theft is not None
+    assert theft.choice.end == MB // 2, "what lies behind it is free again"
+
+
+def test_a_fragment_that_flows_is_only_cut_where_its_tail_can_be_taken() -> None:
+    chunk, thief, book, sources = a_half_read_case(100)
+    assert best_theft(thief, chunk, sources, book, NOW_SEC, busy_sec={}) is None
+
+
 # ---------------------------------------------------------------- making way
 
 

@@ -133,7 +133,7 @@ def on_range(
         if job.rate_mbps is None or node.rate.value_mbps is None:
             node.rate.add(goodput)
     if done.first_byte_sec is not None:
-        node.first_byte.add(done.first_byte_sec)
+        node.note_first_byte(done.first_byte_sec)
     if done.received_bytes:
         node.last_data_sec = now_sec
     if done.range_honoured is not None:

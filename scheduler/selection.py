@@ -100,6 +100,8 @@ class Node:
     rate: Goodput = field(default_factory=Goodput)
     first_byte: RoundTrip = field(default_factory=RoundTrip)
     reported: NodeScore | None = None
+    # The monitor's figure, else what its own answers took. Asked for many times at every decision.
+    latency_sec: float = ASSUMED_LATENCY_MS / 1000
     accepts_ranges: bool | None = None
     active: int = 0
     offences: int = 0
@@ -142,16 +144,6 @@ class Node:
         if self.reported is not None and self.reported.bandwidth_mbps is not None:
             return self.reported.bandwidth_mbps
         return ASSUMED_RATE_MBPS
-
-    @property
-    def latency_sec(self) -> float:
-        # Asked for many times at every decision.
-        reported = self.reported
-        if reported is not None and reported.latency_ms is not None:
-            return reported.latency_ms / 1000
-        if self.first_byte.srtt_sec is not None:
-            return self.first_byte.srtt_sec
-        return ASSUMED_LATENCY_MS / 1000
 
     @property
     def known(self) -> bool:
@@ -257,6 +249,25 @@ class Node:
         """Whether the rate was measured so long ago that it may be wrong."""
         return self.last_data_sec is not None and now_sec - self.last_data_sec > STALE_AFTER_SEC
 
+    def note_report(self, score: NodeScore) -> None:
+        """Take over what the monitor says of it."""
+        self.reported = score
+        self._note_latency()
+        if self.accepts_ranges is None:
+            self.accepts_ranges = score.accepts_ranges
+
+    def note_first_byte(self, first_byte_sec: float) -> None:
+        """Fold in how long the first byte of a range took."""
+        self.first_byte.add(first_byte_sec)
+        self._note_latency()
+
+    def _note_latency(self) -> None:
+        reported, own_sec = self.reported, self.first_byte.srtt_sec
+        if reported is not None and reported.latency_ms is not None:
+            self.latency_sec = reported.latency_ms / 1000
+        else:
+            self.latency_sec = ASSUMED_LATENCY_MS / 1000 if own_sec is None else own_sec
+
     def note_progress(self, sample_mbps: float, now_sec: float) -> None:
         """Fold the rate of its running ranges in."""
         self.last_data_sec = now_sec
@@ -307,7 +318,4 @@ class NodeBook:
     def update(self, scores: tuple[NodeScore, ...]) -> None:
         """Take over what the monitor published."""
         for score in scores:
-            node = self.node(score.node_url)
-            node.reported = score
-            if node.accepts_ranges is None:
-                node.accepts_ranges = score.accepts_ranges
+            self.node(score.node_url).note_report(score)

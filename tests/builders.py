@@ -123,8 +123,7 @@ def a_score(
 def a_node(node_url: str = A, mbps: float | None = 20.0, **changed: Any) -> Node:
     """Return a node as the scheduler knows it from the monitor alone."""
     node = Node(node_url)
-    node.reported = a_score(node_url, mbps, **changed)
-    node.accepts_ranges = node.reported.accepts_ranges
+    node.note_report(a_score(node_url, mbps, **changed))
     return node
 
 

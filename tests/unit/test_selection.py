@@ -115,7 +115,7 @@ def test_retry_after_lengthens_within_bounds(said: float, length_sec: float) -> 
 
 def test_the_score_is_the_seeds_formula() -> None:
     node = Node(A)
-    node.reported = a_score(A, mbps=50, latency_ms=20, success_rate_ratio=0.8)
+    node.note_report(a_score(A, mbps=50, latency_ms=20, success_rate_ratio=0.8))
     assert node.score == pytest.approx(50 * 0.8 / (1 + 20 * 0.1))
 
 
@@ -129,7 +129,7 @@ def test_load_divides_the_score() -> None:
 def test_own_goodput_comes_before_the_monitors_figure_and_that_before_the_assumption() -> None:
     node = Node(A)
     seen = [node.rate_mbps]
-    node.reported = a_score(A, mbps=50)
+    node.note_report(a_score(A, mbps=50))
     seen.append(node.rate_mbps)
     node.rate.add(30)
     seen.append(node.rate_mbps)
@@ -138,14 +138,14 @@ def test_own_goodput_comes_before_the_monitors_figure_and_that_before_the_assump
 
 def test_expected_time_is_latency_plus_transfer() -> None:
     node = Node(A)
-    node.reported = a_score(A, mbps=16, latency_ms=100)
+    node.note_report(a_score(A, mbps=16, latency_ms=100))
     assert node.expected_sec(2_000_000) == pytest.approx(0.1 + 1.0)
 
 
 def test_an_unknown_node_gets_more_time_for_its_first_byte() -> None:
     node = Node(A)
     assert node.silence_sec() == UNKNOWN_SILENCE_SEC
-    node.reported = a_score(A, latency_ms=10)
+    node.note_report(a_score(A, latency_ms=10))
     assert node.silence_sec() == SILENCE_FLOOR_SEC
 
 
@@ -153,16 +153,16 @@ def test_a_far_node_may_be_silent_for_longer_but_not_for_ever() -> None:
     node = Node(A)
     patience = []
     for latency_ms in (150, 300, 600):
-        node.reported = a_score(A, latency_ms=latency_ms)
+        node.note_report(a_score(A, latency_ms=latency_ms))
         patience.append(node.silence_sec())
     assert patience == pytest.approx([0.6, SILENCE_MAX_SEC, 1.2])
 
 
 def test_a_node_whose_answers_vary_may_be_silent_for_longer() -> None:
     node = Node(A)
-    node.reported = a_score(A, latency_ms=10)
+    node.note_report(a_score(A, latency_ms=10))
     for first_byte_sec in (0.1, 0.5, 0.1, 0.5):
-        node.first_byte.add(first_byte_sec)
+        node.note_first_byte(first_byte_sec)
     assert SILENCE_FLOOR_SEC < node.silence_sec() <= SILENCE_MAX_SEC
 
 
@@ -180,7 +180,7 @@ def test_a_rate_grows_stale() -> None:
 def a_node_asked_at(began_sec: float) -> Node:
     """Return a node that may be silent for 0.5 s, and owes an answer since then."""
     node = Node(A)
-    node.reported = a_score(A, latency_ms=10)
+    node.note_report(a_score(A, latency_ms=10))
     assert node.silence_sec() == SILENCE_FLOOR_SEC
     assert not node.doubtful(began_sec)
     return node
@@ -284,7 +284,7 @@ def test_a_node_nobody_ever_heard_owes_its_first_word_until_it_may_be_far_away()
     assert (node.owes_first_word(10.1), node.blameless) == (True, False)
     assert not node.owes_first_word(10.1 + UNKNOWN_SILENCE_SEC)
     # A lost ping says no more than no ping.
-    node.reported = replace(a_score(A), latency_ms=None, measurements_count=1)
+    node.note_report(replace(a_score(A), latency_ms=None, measurements_count=1))
     assert node.owes_first_word(10.1)
-    node.reported = a_score(A)
+    node.note_report(a_score(A))
     assert (node.owes_first_word(10.1), node.blameless) == (False, True)

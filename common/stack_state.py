@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from common.messages import (
     ChunkMap,
@@ -28,6 +28,7 @@ Folded = (
     NodeScores | SchedulerStatus | Transfer | LogEvent | RecentEvents | SessionStatus | ChunkMap
 )
 Json = dict[str, Any]
+Role = Literal["monitor", "scheduler", "buffer"]
 
 MAX_EVENTS = 500
 MAX_EVENT_TEXT = 1000
@@ -100,6 +101,14 @@ class Evidence:
     updates_unix_sec: deque[float] = field(default_factory=lambda: deque(maxlen=UPDATES_KEPT + 1))
 
 
+class KnownNode(NamedTuple):
+    """What each of the three sources told about a node, None where one said nothing."""
+
+    score: NodeScore | None
+    load: NodeLoad | None
+    evidence: Evidence | None
+
+
 class StackState:
     """The state of one stack as its messages tell it."""
 
@@ -107,6 +116,8 @@ class StackState:
         self.events: deque[Json] = deque(maxlen=MAX_EVENTS)
         self.revision = 0
         self.updated_unix_sec: float | None = None
+        # When a message that only this role sends came last.
+        self.heard_unix_sec: dict[Role, float] = {}
         self._records: dict[str, Record] = {}
         self._scores: dict[str, NodeScore] = {}
         self._evidence: dict[str, Evidence] = {}
@@ -122,6 +133,7 @@ class StackState:
         self.updated_unix_sec = now_unix_sec
         match msg:
             case SessionStatus():
+                self.heard_unix_sec["buffer"] = now_unix_sec
                 record = self._record(msg.session_id)
                 record.status = msg
                 record.abandoned = False
@@ -130,8 +142,10 @@ class StackState:
                 self._record(msg.session_id).chunks = msg
                 self._prune()
             case SchedulerStatus():
+                self.heard_unix_sec["scheduler"] = now_unix_sec
                 self._apply_scheduler(msg)
             case NodeScores():
+                self.heard_unix_sec["monitor"] = now_unix_sec
                 self._apply_scores(msg)
             case Transfer():
                 outcomes = self._node_evidence(msg.node_url).outcomes
@@ -210,6 +224,20 @@ class StackState:
             evidence = self._evidence[node_url] = Evidence()
         return evidence
 
+    # ------------------------------------------------------------ nodes and workers
+
+    @property
+    def scheduler(self) -> SchedulerStatus | None:
+        """The scheduler's last snapshot, None when it has sent none since the stack was lost."""
+        return self._scheduler
+
+    def nodes(self) -> dict[str, KnownNode]:
+        """Return every node that monitor or scheduler speak of, by its URL."""
+        return {
+            url: KnownNode(self._scores.get(url), self._loads.get(url), self._evidence.get(url))
+            for url in dict.fromkeys((*self._scores, *self._loads))
+        }
+
     # ------------------------------------------------------------ sessions
 
     def session(self, session_id: str | None = None) -> SessionStatus | None:
@@ -225,6 +253,10 @@ class StackState:
     def is_live(self, session_id: str | None = None) -> bool:
         """Tell whether a session is going on."""
         return self._find(session_id).live
+
+    def traffic(self, session_id: str) -> SessionTraffic | None:
+        """Return what fetching for a session has cost; None when the scheduler has not said."""
+        return self._find(session_id).traffic
 
     def chunk_map(self, session_id: str | None = None) -> ChunkMap | None:
         """Return the last chunk map of a session."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from common.messages import ChunkRecord, NodeLoad, NodeScore, SourceShare
-from common.stack_state import Evidence, Json, Record, StackState
+from common.messages import ChunkRecord, SourceShare
+from common.stack_state import Json, KnownNode, Record, StackState
 from common.targets import measure_targets
 
 # Durations of containers are rounded: lacking no more than this, the buffer holds all that is left.
@@ -107,13 +107,7 @@ class StatusModel(StackState):
 
     def network_statistics(self) -> dict[str, Json]:
         """Return what monitor and scheduler know of each node, by its URL."""
-        urls = dict.fromkeys((*self._scores, *self._loads))
-        return {
-            url: _node_json(
-                url, self._scores.get(url), self._loads.get(url), self._evidence.get(url)
-            )
-            for url in urls
-        }
+        return {url: _node_json(url, known) for url, known in self.nodes().items()}
 
     def node_scores(self) -> dict[str, float]:
         """Return the score of each node by its URL."""
@@ -262,9 +256,8 @@ def _by_node(record: Record) -> tuple[dict[str, int], dict[str, int]]:
     return chunks_by_node, bytes_by_node
 
 
-def _node_json(
-    node_url: str, score: NodeScore | None, load: NodeLoad | None, evidence: Evidence | None
-) -> Json:
+def _node_json(node_url: str, known: KnownNode) -> Json:
+    score, load, evidence = known
     return {
         "node_url": node_url,
         "score": score.score if score else None,

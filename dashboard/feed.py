@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,8 +65,8 @@ class Feed:
         self._history = History()
         self._sight = StackSight()
         self._viewers = 0
-        self._applied_messages = 0
-        self._dropped_messages = 0
+        self.applied_messages = 0
+        self.dropped_messages = 0
 
     # ------------------------------------------------------------ from the stack
 
@@ -72,7 +74,7 @@ class Feed:
         """Fold a message that has just arrived."""
         with self._lock:
             self._model.apply(msg, now_unix_sec)
-            self._applied_messages += 1
+            self.applied_messages += 1
 
     def tick(self, sight: StackSight, now_unix_sec: float, *, dropped_messages: int = 0) -> None:
         """Take a sample and note which processes live; called once a second."""
@@ -82,7 +84,7 @@ class Feed:
             if lost or moved:
                 self._model.abandon_sessions()
             self._sight = sight
-            self._dropped_messages = dropped_messages
+            self.dropped_messages = dropped_messages
             self._history.sample(self._model, now_unix_sec)
 
     # ------------------------------------------------------------ viewers
@@ -106,6 +108,12 @@ class Feed:
             self._viewers -= 1
 
     # ------------------------------------------------------------ what readers ask
+
+    @contextmanager
+    def lent_model(self) -> Iterator[StatusModel]:
+        """Lend the model; no message changes it meanwhile, so be quick and keep nothing that changes."""
+        with self._lock:
+            yield self._model
 
     @property
     def sight(self) -> StackSight:
@@ -160,8 +168,8 @@ class Feed:
                 "dashboard": {
                     "uptime_sec": now_unix_sec - self.started_unix_sec,
                     "viewers": self._viewers,
-                    "applied_messages": self._applied_messages,
-                    "dropped_messages": self._dropped_messages,
+                    "applied_messages": self.applied_messages,
+                    "dropped_messages": self.dropped_messages,
                     "last_message_age_sec": None if updated is None else now_unix_sec - updated,
                 },
             }

@@ -23,6 +23,7 @@ from dashboard.control import (
     result_json,
 )
 from dashboard.feed import HISTORY_SEC, Feed, json_text
+from dashboard.metrics import exposition
 from dashboard.stream import event_stream
 
 SERVICE_NAME = "vstack-dashboard"
@@ -134,6 +135,11 @@ def _add_readers(app: Flask, feed: Feed) -> None:
     @app.get("/api/metrics")
     def metrics() -> Response:
         return _answer(feed.metrics(time.time()))
+
+    @app.get("/metrics", provide_automatic_options=False)
+    def prometheus() -> Response:
+        text, kind = exposition(feed, time.time(), request.headers.get("Accept", ""))
+        return Response(text, content_type=kind)
 
     @app.get("/api/performance")
     def performance() -> Response:

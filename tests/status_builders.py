@@ -134,16 +134,24 @@ def traffic(**changed: Any) -> SessionTraffic:
     return SessionTraffic(**(fields | changed))
 
 
+def a_worker(worker_id: str = "w1", **changed: Any) -> WorkerStatus:
+    """Return a worker with one chunk."""
+    fields: dict[str, Any] = {
+        "pid": 4711,
+        "slots": 8,
+        "busy": 1,
+        "received_bytes": 8_100_000,
+        "silent_sec": 0.1,
+    }
+    return WorkerStatus(worker_id=worker_id, **(fields | changed))
+
+
 def scheduler_status(**changed: Any) -> SchedulerStatus:
     """Return a scheduler with one worker and one range in flight."""
     fields: dict[str, Any] = {
         "published_unix_sec": 1000.0,
         "in_flight": (a_range(),),
-        "workers": (
-            WorkerStatus(
-                worker_id="w1", pid=4711, slots=8, busy=1, received_bytes=8_100_000, silent_sec=0.1
-            ),
-        ),
+        "workers": (a_worker(),),
         "nodes": (a_load(NODE_A), a_load(NODE_B, active_ranges=0)),
         "sessions": (traffic(),),
     }

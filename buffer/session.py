@@ -21,6 +21,7 @@ from buffer.commands import (
     Tell,
 )
 from buffer.demand import wanted_chunks
+from buffer.patience import GiveUp, Patience
 from buffer.playback import Playback
 from buffer.store import ChunkStore, HeldChunk
 from buffer.timeline import Timeline
@@ -31,10 +32,6 @@ from common.units import clock_text
 
 # The next chunk goes to the output this much before the playhead needs it, so that no tick is too late.
 HAND_OVER_LEAD_SEC = 0.25
-# Under `skip` and `fail` a missing chunk gets this many rounds over all replicas before it is given up.
-ROUNDS_BEFORE_GIVING_UP = 3
-# With wrong bytes everywhere waiting does not help, whatever the policy.
-ROUNDS_OF_WRONG_BYTES = 3
 # Fresh replicas are asked for after every that many rounds of failures of one chunk.
 ROUNDS_PER_REFRESH = 2
 
@@ -71,11 +68,10 @@ class Session:
     _in_output: int = 0
     _in_output_before_seek: int = 0
     _closing: Outcome = ""
-    _trouble: dict[str, ChunkTrouble] = field(default_factory=dict)
-    _hopeful_sec: float = 0.0
-    _traffic_bytes: int = 0
+    _patience: Patience = field(init=False)
 
     def __post_init__(self) -> None:
+        self._patience = Patience(self.options.give_up_sec, self.options.on_missing)
         self.store = ChunkStore(max_memory_bytes=self.options.max_buffer_bytes)
         self.timeline = Timeline(
             len(self.manifest.chunks), self.manifest.chunk_duration_sec, self.manifest.duration_sec
@@ -118,7 +114,7 @@ class Session:
 
     def begin(self, now_sec: float) -> list[Command]:
         """Ask for the first chunks."""
-        self._hopeful_sec = now_sec
+        self._patience.hope(now_sec)
         self._handed_until_sec = 0.0
         return self._ask(now_sec, always=True)
 
@@ -138,8 +134,8 @@ class Session:
             chunk.duration_sec = self.timeline.duration_sec(number)
         self.store.add(chunk)
         self.chunks_buffered += 1
-        self._hopeful_sec = now_sec
-        self._trouble.pop(chunk.chunk_id, None)
+        self._patience.hope(now_sec)
+        self._patience.forget(chunk.chunk_id)
         if self.first_chunk_sec is None:
             self.first_chunk_sec = now_sec - self.playback.command_sec
         self.records[number] = Record(chunk.size_bytes, chunk.duration_sec, chunk.sources)
@@ -198,10 +194,8 @@ class Session:
         """A chunk could not be had from any replica."""
         if self.closing:
             return []
-        known = self._trouble.get(msg.chunk_id)
-        self._trouble[msg.chunk_id] = msg
         commands: list[Command] = []
-        if known is None:
+        if self._patience.note(msg):
             commands.append(Tell("trouble", f"{msg.chunk_id} is not to be had: {msg.detail}"))
         if msg.rounds % ROUNDS_PER_REFRESH == 1:
             commands.append(RefreshManifest())
@@ -216,11 +210,8 @@ class Session:
         return self._ask(now_sec, always=True)
 
     def traffic(self, received_bytes: int, now_sec: float) -> None:
-        """Note that bytes arrive, so that a slow network is not taken for a dead one."""
-        if received_bytes > self._traffic_bytes:
-            self._hopeful_sec = now_sec
-        # It falls when a range is lost or the scheduler starts anew.
-        self._traffic_bytes = received_bytes
+        """Note how many bytes have come so far."""
+        self._patience.traffic(received_bytes, now_sec)
 
     def pause(self, paused: bool, now_sec: float) -> list[Command]:
         """Pause or go on."""
@@ -335,23 +326,16 @@ class Session:
         head = self.store.position
         if self._nothing_left or head in self.store:
             return []
-        if now_sec - self._hopeful_sec > self.options.give_up_sec and self._wanted:
-            return self._fail(
-                ExitCode.CHUNK_UNRECOVERABLE,
-                f"no byte came for {self.options.give_up_sec:g} s; chunk {head} is missing"
-                + self._why(head),
-            )
-        trouble = self._trouble.get(self.manifest.chunks[head].chunk_id)
-        if trouble is None or self.buffer_level_sec > 0:
-            return []
-        wrong = trouble.fault == "integrity"
-        limit = ROUNDS_OF_WRONG_BYTES if wrong else ROUNDS_BEFORE_GIVING_UP
-        if trouble.rounds < limit or (self.options.on_missing == "wait" and not wrong):
-            return []
-        if self.options.on_missing == "skip":
-            return self._skip(head, now_sec)
-        code = ExitCode.INTEGRITY if wrong else ExitCode.CHUNK_UNRECOVERABLE
-        return self._fail(code, f"chunk {head} cannot be had" + self._why(head))
+        verdict = self._patience.verdict(
+            self.manifest.chunks[head].chunk_id,
+            head,
+            now_sec,
+            asked=bool(self._wanted),
+            dry=self.buffer_level_sec <= 0,
+        )
+        if isinstance(verdict, GiveUp):
+            return self._fail(verdict.exit_code, verdict.text)
+        return self._skip(head, now_sec) if verdict == "skip" else []
 
     def _skip(self, number: int, now_sec: float) -> list[Command]:
         self.missing.add(number)
@@ -361,13 +345,13 @@ class Session:
         self.playback.skip_to(now_sec, self._handed_until_sec)
         self._in_output += 1
         return [
-            Tell("hole", f"chunk {number} is skipped" + self._why(number)),
+            Tell(
+                "hole",
+                f"chunk {number} is skipped"
+                + self._patience.why(self.manifest.chunks[number].chunk_id),
+            ),
             SkipInOutput(number, duration_sec),
         ]
-
-    def _why(self, number: int) -> str:
-        trouble = self._trouble.get(self.manifest.chunks[number].chunk_id)
-        return f": {trouble.detail}" if trouble is not None else ""
 
     def _fail(self, code: int, text: str) -> list[Command]:
         return self._close("failed", code, text)
@@ -395,6 +379,6 @@ class Session:
         changed = names != [item.chunk.chunk_id for item in self._wanted]
         if changed and not self._wanted:
             # The countdown to giving up begins with the wish, not with the last chunk.
-            self._hopeful_sec = now_sec
+            self._patience.hope(now_sec)
         self._wanted = wanted
         return [Ask(wanted)] if changed or always else []

@@ -11,7 +11,7 @@ from buffer.commands import (
     RefreshManifest,
     SkipInOutput,
 )
-from buffer.session import ROUNDS_BEFORE_GIVING_UP, ROUNDS_OF_WRONG_BYTES
+from buffer.patience import ROUNDS_BEFORE_GIVING_UP, ROUNDS_OF_WRONG_BYTES
 from common.errors import ExitCode
 from tests.builders import A, B, C, a_manifest, manifest_fields
 from tests.session_rig import Viewing, playing

@@ -5,6 +5,11 @@ FROM ${PYTHON_IMAGE} AS build
 COPY requirements/runtime.txt /tmp/runtime.txt
 RUN python3 -m venv /opt/vstack \
  && /opt/vstack/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /tmp/runtime.txt
+# The libraries of the dashboard's page, by checksum like the packages above.
+WORKDIR /src
+COPY frontend/package-lock.json frontend/package-lock.json
+COPY tools/frontend.py tools/frontend.py
+RUN /opt/vstack/bin/python tools/frontend.py
 
 FROM ${PYTHON_IMAGE}
 ENV PATH=/opt/vstack/bin:$PATH \
@@ -24,6 +29,7 @@ COPY monitor monitor
 COPY scheduler scheduler
 COPY buffer buffer
 COPY dashboard dashboard
+COPY --from=build /src/dashboard/static/vendor dashboard/static/vendor
 COPY cluster cluster
 # The user below may not write here: without this every start would compile everything again.
 RUN python -m compileall -q .

@@ -9,17 +9,20 @@ TIERS := unit contract simulation integration process browser
 
 # A stamp is named after what was installed: another lock file means another name, so a switch of branches installs
 # again. It is written last, so that an interrupted set-up is taken up the next time.
-checksum = $(shell cksum < $(1) | tr ' ' -)
+checksum = $(shell cat $(1) | cksum | tr ' ' -)
 VENV_STAMP := $(VENV)/.stamp-venv
 RUN_STAMP := $(VENV)/.stamp-run-$(call checksum,requirements/run.txt)
 DEV_STAMP := $(VENV)/.stamp-dev-$(call checksum,requirements/dev.txt)
+VENDOR := dashboard/static/vendor
+# The script says which files are taken of what the lock names.
+VENDOR_STAMP := $(VENDOR)/.stamp-$(call checksum,frontend/package-lock.json tools/frontend.py)
 
 .PHONY: help setup setup-dev demo honcho supervisord test $(TIERS:%=test-%) coverage lint format bench lock clean distclean FORCE
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo [SECONDS=30] [BROWSER=no]  play the sample film from three unequal nodes, with the dashboard'
-	@echo 'make setup                           install what the client needs into $(VENV)'
+	@echo 'make setup                           install what the client needs into $(VENV), fetch the libraries of its page'
 	@echo 'make honcho [WORKERS=4]              start the five kinds of process with honcho'
 	@echo 'make supervisord                     the same with supervisord'
 	@echo 'make test [PYTEST_ARGS="-k name"]    all tests; one tier: $(TIERS:%=test-%)'
@@ -28,12 +31,12 @@ help:
 	@echo 'make bench [QUICK=1]                 measure the client and others, write docs/benchmarks.md'
 	@echo 'make bench BULK=1, make bench SCALE=1  bulk rate; many nodes and virtual time (for the next make bench)'
 	@echo 'make lock [UPGRADE=--upgrade]        write requirements/*.txt from requirements/*.in'
-	@echo 'make clean, make distclean           remove caches and reports; and $(VENV) and .data too'
+	@echo 'make clean, make distclean           remove caches and reports; and all that was installed or fetched, and .data, too'
 
-setup: $(RUN_STAMP)
+setup: $(RUN_STAMP) $(VENDOR_STAMP)
 	@echo 'Ready: . $(VENV)/bin/activate'
 
-setup-dev: $(DEV_STAMP)
+setup-dev: $(DEV_STAMP) $(VENDOR_STAMP)
 	@echo 'Ready: . $(VENV)/bin/activate'
 
 # An environment whose Python has gone, or is too old, is made anew.
@@ -64,23 +67,28 @@ $(DEV_STAMP): $(RUN_STAMP)
 	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# It is quick where the files are there already, and clears the folder of old stamps where they are not.
+$(VENDOR_STAMP): | $(RUN_STAMP)
+	@$(PY) tools/frontend.py
+	@touch $@
+
 # exec: Ctrl-C and TERM reach the demo itself.
-demo: $(RUN_STAMP)
+demo: $(RUN_STAMP) $(VENDOR_STAMP)
 	@exec env $(if $(SECONDS),SECONDS='$(SECONDS)') $(if $(BROWSER),BROWSER='$(BROWSER)') $(PY) tools/demo.py
 
-honcho: $(RUN_STAMP)
+honcho: $(RUN_STAMP) $(VENDOR_STAMP)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec honcho start -c worker=$(or $(WORKERS),1)
 
-supervisord: $(RUN_STAMP)
+supervisord: $(RUN_STAMP) $(VENDOR_STAMP)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec supervisord -n -c supervisord.conf
 
-test: $(DEV_STAMP)
+test: $(DEV_STAMP) $(VENDOR_STAMP)
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
-$(TIERS:%=test-%): test-%: $(DEV_STAMP)
+$(TIERS:%=test-%): test-%: $(DEV_STAMP) $(VENDOR_STAMP)
 	@$(PY) -m pytest tests/$* $(PYTEST_ARGS)
 
-coverage: $(DEV_STAMP)
+coverage: $(DEV_STAMP) $(VENDOR_STAMP)
 	@$(PY) -m pytest --cov=. --cov-report=term --cov-report=html $(PYTEST_ARGS)
 
 lint: $(DEV_STAMP)
@@ -123,6 +131,6 @@ clean:
 	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	@rm -rf $(VENV) .data
+	@rm -rf $(VENV) $(VENDOR) .data
 
 FORCE:

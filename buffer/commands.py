@@ -15,6 +15,10 @@ class SessionOptions:
 
     paced: bool = True
     can_seek: bool = True
+    # Nothing is played before a player takes it, nor while none is there.
+    awaits_viewer: bool = False
+    # How much of what was played stays within reach of players.
+    keep_bytes: int = 0
     on_missing: OnMissing = "wait"
     give_up_sec: float = 60.0
     target_buffer_sec: float = 30.0

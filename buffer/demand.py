@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from buffer.store import ChunkStore
 from buffer.timeline import Timeline
 from common.messages import ChunkSpec, WantedChunk
@@ -22,20 +24,22 @@ def wanted_chunks(
     playhead_sec: float,
     target_sec: float,
     paced: bool,
-    given_up: set[int],
+    given_up: AbstractSet[int],
+    also: AbstractSet[int] = frozenset(),
 ) -> tuple[WantedChunk, ...]:
     """Return the missing chunks that begin before playhead + target, most urgent first.
 
-    The window slides with the playhead, so the buffer is refilled continuously.
+    The window slides with the playhead, so the buffer is refilled continuously. `also` names chunks that a player waits
+    for elsewhere.
     """
-    wanted: list[WantedChunk] = []
+    wanted = [WantedChunk(chunk=chunks[number], deadline_in_sec=0.0) for number in sorted(also)]
     horizon_sec = playhead_sec + target_sec
     for number in range(store.position, len(chunks)):
         start_sec = timeline.start_sec(number)
         near = not paced and number < store.position + UNPACED_CHUNKS
         if start_sec >= horizon_sec and not near:
             break
-        if number in store or number in given_up:
+        if number in store or number in given_up or number in also:
             continue
         due_sec = start_sec - playhead_sec if paced else (len(wanted) + 1) * UNPACED_SPACING_SEC
         wanted.append(WantedChunk(chunk=chunks[number], deadline_in_sec=max(0.0, due_sec)))

@@ -8,7 +8,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
@@ -23,6 +24,7 @@ from buffer.commands import (
     Spill,
     Tell,
 )
+from buffer.following import Following
 from buffer.outputs import Output, OutputError
 from buffer.session import Session
 from buffer.store import HeldChunk
@@ -33,6 +35,8 @@ logger = logging.getLogger(__name__)
 ASK_SPACING_SEC = 0.01
 
 CallSoon = Callable[[Callable[[], None]], None]
+# A chunk's bytes, and where it begins in the film.
+Found = Future[tuple[bytes | memoryview, float]]
 
 
 class OutputThread:
@@ -107,6 +111,15 @@ def spill_path(spill_dir: Path, chunk: HeldChunk) -> Path:
     return spill_dir / f"{chunk.sequence_num}.chunk"
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the players of a session were told last: a new `serial` each time."""
+
+    serial: int = 0
+    paused: bool = False
+    position_sec: float | None = None
+
+
 @dataclass(slots=True)
 class LiveSession:
     """A session, its output and its files."""
@@ -126,10 +139,46 @@ class LiveSession:
     tell: Callable[[Tell], None]
     refresh: Callable[[], None]
     count_view: Callable[[], None]
+    can_be_watched: bool = False
+    stream_url: str = ""
     ended_sec: float | None = None
     chunks_changed: bool = True
+    following: Following = field(init=False)
+    wish: Wish = Wish()
     _asked_sec: float = 0.0
     _to_ask: Ask | None = None
+    # Players that wait for chunks.
+    _waiting: dict[int, list[Found]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.following = Following(self.core)
+
+    def pause(self, paused: bool, now_sec: float) -> None:
+        """Pause or go on, players included."""
+        self.wish = Wish(self.wish.serial + 1, paused)
+        self.execute(self.core.pause(paused, now_sec))
+
+    def seek(self, position_sec: float, now_sec: float) -> None:
+        """Move the playhead, and the players."""
+        self.execute(self.core.seek(position_sec, now_sec))
+        playback = self.core.playback
+        self.wish = Wish(self.wish.serial + 1, playback.state == "paused", playback.position_sec)
+
+    def want(self, number: int, found: Found) -> None:
+        """Give a player a chunk as soon as it is here; LookupError where that will never be."""
+        if not 0 <= number < len(self.core.manifest.chunks):
+            found.set_exception(LookupError(f"the film has no segment {number}"))
+            return
+        self._waiting.setdefault(number, []).append(found)
+        self.execute(self.following.asked(number, time.monotonic()))
+
+    def want_no_more(self, number: int, found: Found) -> None:
+        """A player waits no longer."""
+        waiting = self._waiting.get(number, [])
+        if found in waiting:
+            waiting.remove(found)
+        if not waiting and self._waiting.pop(number, None) is not None:
+            self.execute(self.core.want_no_more(number, time.monotonic()))
 
     def execute(self, commands: list[Command]) -> None:
         """Carry out what the core decided."""
@@ -154,6 +203,30 @@ class LiveSession:
                 case _:
                     assert_never(command)
         self.chunks_changed = self.chunks_changed or bool(commands)
+        if self._waiting:
+            self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        for number in list(self._waiting):
+            chunk = self.core.store.find(number)
+            over = self.core.closing or number in self.core.missing
+            if chunk is None and not over:
+                continue
+            data = None if chunk is None else self._bytes_of(chunk)
+            for found in self._waiting.pop(number, []):
+                if data is None:
+                    found.set_exception(LookupError(f"segment {number} is not to be had any more"))
+                else:
+                    found.set_result((data, self.core.timeline.start_sec(number)))
+            if data is not None:
+                self.execute(self.following.served(number, time.monotonic()))
+
+    def _bytes_of(self, chunk: HeldChunk) -> bytes | memoryview | None:
+        if chunk.data is not None:
+            return chunk.data
+        with contextlib.suppress(OSError):
+            return spill_path(self.spill_dir, chunk).read_bytes()
+        return None
 
     def _ask(self, ask: Ask) -> None:
         """Say what is wanted now; a second word within a moment waits for the moment's end, the last one counts."""
@@ -186,6 +259,7 @@ class LiveSession:
     def _closed(self, text: str) -> None:
         self.execute(self.core.output_closed(text, time.monotonic()))
         self.ended_sec = time.monotonic()
+        self.core.store.clear()
         self.clear_spill()
 
     def _spill(self, chunk: HeldChunk) -> None:

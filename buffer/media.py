@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
@@ -28,7 +29,7 @@ from buffer.chunk_reader import (
     pts_of,
 )
 
-__all__ = ["ChunkMedia", "ContainerName", "MediaError", "TimelineRemuxer", "probe_chunk"]
+__all__ = ["ChunkMedia", "ContainerName", "Joint", "MediaError", "TimelineRemuxer", "probe_chunk"]
 
 ContainerName = Literal["mp4", "matroska", "mpegts"]
 
@@ -55,13 +56,25 @@ class ByteSink(Protocol):
         """Write all of `data`."""
 
 
+Parameters = Mapping[str, tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """Where a chunk ends on the timeline, and so where the next one begins: its pictures, and its sound if known."""
+
+    video_sec: Fraction
+    audio_sec: Fraction | None = None
+
+
 class TimelineRemuxer:
     """Write chunks one behind the other into one container, as if they had never been cut.
 
     Each chunk's first picture is placed exactly where the pictures before it end: times are summed
     as fractions, so nothing drifts. `target` is a path, or an object with `write`, which needs
     `seek` and `tell` unless the container is mpegts or `options` ask for fragments; such an object
-    is not closed. Memory holds one chunk, and for MP4 the growing index.
+    is not closed. Memory holds one chunk, and for MP4 the growing index. With a `joint` the first chunk goes on where
+    another remuxer's last one ended, coded as `parameters` say.
     """
 
     def __init__(
@@ -70,22 +83,35 @@ class TimelineRemuxer:
         container_format: ContainerName,
         *,
         options: Mapping[str, str] | None = None,
+        joint: Joint | None = None,
+        parameters: Parameters | None = None,
     ) -> None:
         self._format = container_format
         self._target = str(target) if isinstance(target, Path) else target
         self._options = dict(options or {})
         self._out: OutputContainer | None = None
         self._closed = False
-        self._cursor_sec = Fraction(0)
-        self._audio_end_sec: Fraction | None = None
+        self._joins = joint is not None
+        self._cursor_sec = joint.video_sec if joint else Fraction(0)
+        self._audio_end_sec = joint.audio_sec if joint else None
         self._streams: dict[str, Stream] = {}
-        self._parameters: dict[str, tuple[object, ...]] = {}
+        self._parameters = dict(parameters or {})
         self._last_dts: dict[str, int] = {}
 
     @property
     def position_sec(self) -> float:
         """Where the next chunk's first picture goes."""
         return float(self._cursor_sec)
+
+    @property
+    def joint(self) -> Joint:
+        """Where the next chunk begins."""
+        return Joint(self._cursor_sec, self._audio_end_sec)
+
+    @property
+    def parameters(self) -> Parameters:
+        """How the chunks are coded, each kind of stream; no track can change it."""
+        return self._parameters
 
     def add_chunk(self, data: bytes | memoryview) -> float:
         """Append a chunk and return the seconds it added.
@@ -100,13 +126,14 @@ class TimelineRemuxer:
             offset_sec = before_sec - chunk.video_start_sec
             if self._out is None:
                 self._begin(chunk)
+            self._require_same_parameters(chunk)
+            if not self._joins:
+                self._joins = True
                 # The first chunk keeps the offset between its streams, so that nothing is lost.
                 lead_sec = chunk.video_start_sec - min(chunk.start_sec, chunk.video_start_sec)
                 start_sec = max(chunk.start_sec, Fraction(0))
                 if lead_sec <= _MAX_LEAD_SEC:
                     offset_sec = before_sec - start_sec
-            else:
-                self._require_same_parameters(chunk)
             end_sec = chunk.video_end_sec + offset_sec
             self._write(chunk, offset_sec)
             self._cursor_sec = end_sec
@@ -150,7 +177,7 @@ class TimelineRemuxer:
                     copy = out.add_stream_from_template(stream, opaque=True)
                     copy.metadata.update(stream.metadata)
                     self._streams[stream.type] = copy
-                    self._parameters[stream.type] = _parameters(stream)
+                    self._parameters.setdefault(stream.type, _parameters(stream))
             out.start_encoding()
         except ValueError as error:
             self._streams.clear()

@@ -48,6 +48,15 @@ def session_status(live: LiveSession, now_sec: float) -> SessionStatus:
         chunks_played=core.chunks_played,
         missing_chunks=len(core.missing),
         started_unix_sec=live.started_unix_sec,
+        stream_url=live.stream_url,
+        followed=playback.followed(now_sec),
+        rate_ratio=playback.rate_ratio,
+        player_stalls=playback.player_stalls,
+        dropped_frames=live.following.dropped_frames,
+        player_error=live.following.error,
+        wish_serial=live.wish.serial,
+        wish_paused=live.wish.paused,
+        wish_position_sec=live.wish.position_sec,
     )
 
 

@@ -13,14 +13,14 @@ import zmq
 
 import buffer.outputs.null  # noqa: F401  # a light one, and what the first session opens
 from buffer import probing
-from buffer.commands import Ask, SessionOptions, Tell
+from buffer.commands import Ask, Tell
 from buffer.errands import Errands
 from buffer.live import LiveSession, OutputThread
 from buffer.outputs import OutputError, OutputSpec, open_output
-from buffer.playback import Playback
 from buffer.report import chunk_map, session_status
-from buffer.session import Session
+from buffer.starting import Hooks, new_session
 from buffer.store import HeldChunk
+from buffer.streams import Streams
 from common.config import Settings
 from common.endpoints import Endpoints, RoleLock
 from common.errors import ExitCode, VideoClientError
@@ -40,6 +40,7 @@ from common.messages import (
     SessionStatus,
     SetPaused,
     StopSession,
+    ViewerReport,
 )
 from common.service import Service
 
@@ -80,6 +81,7 @@ class BufferProcess:
         )
         self._media = ThreadPoolExecutor(1, thread_name_prefix="media")
         self._sessions: dict[str, LiveSession] = {}
+        self._streams = Streams(self.service, self._errands.submit, settings)
         self._starting: set[str] = set()
         self._answered: deque[str] = deque()
         self.service.pull(
@@ -90,6 +92,7 @@ class BufferProcess:
                 SetPaused: self._pause,
                 SeekTo: self._seek,
                 StopSession: self._stop,
+                ViewerReport: self._viewer_said,
                 ChunkTrouble: self._trouble,
             },
         )
@@ -145,7 +148,7 @@ class BufferProcess:
                 thread = OutputThread(output, self._spill_dir(msg), self.service.call_soon)
                 self.service.call_soon(lambda: self._begin(msg, manifest, thread, received_sec))
 
-        if 0 < len(msg.manifest_json) <= SMALL_MANIFEST_BYTES and msg.output == "none":
+        if 0 < len(msg.manifest_json) <= SMALL_MANIFEST_BYTES and msg.output in ("none", "stream"):
             # Nothing here can block: a thread would only make the first request later.
             prepare()
         else:
@@ -162,41 +165,25 @@ class BufferProcess:
         self, msg: PlayVideo, manifest: Manifest, thread: OutputThread, received_sec: float
     ) -> None:
         self._starting.discard(msg.session_id)
-        core = Session(
-            manifest=manifest,
-            options=SessionOptions(
-                paced=msg.paced,
-                can_seek=msg.output == "none",
-                on_missing=msg.on_missing,
-                give_up_sec=msg.give_up_sec,
-                target_buffer_sec=msg.target_buffer_sec,
-                low_water_mark_sec=msg.low_water_mark_sec,
-                start_playback_sec=msg.start_playback_sec,
-                max_buffer_bytes=msg.max_buffer_bytes,
-                policy=msg.policy,
-            ),
-            playback=Playback(command_sec=received_sec - msg.command_age_sec, paced=msg.paced),
-        )
         now_sec = time.monotonic()
-        session = LiveSession(
-            session_id=msg.session_id,
-            core=core,
-            thread=thread,
-            spill_dir=self._spill_dir(msg),
-            metadata_url=msg.metadata_url,
-            output_text=msg.output if msg.output == "none" else f"{msg.output} {msg.output_path}",
-            manifest_sec=msg.manifest_sec,
-            owner_lease_sec=msg.owner_lease_sec,
-            started_unix_sec=time.time() - msg.command_age_sec,
-            owner_seen_sec=now_sec,
-            send_demand=lambda ask: self._send_demand(msg.session_id, ask),
-            after=self.service.after,
-            tell=lambda tell: self._tell(msg.session_id, tell),
-            refresh=lambda: self._refresh(msg.session_id),
-            count_view=lambda: self._errands.count_view(msg.metadata_url, msg.video_id),
+        session = new_session(
+            msg,
+            manifest,
+            thread,
+            self._spill_dir(msg),
+            received_sec=received_sec,
+            now_sec=now_sec,
+            hooks=Hooks(
+                send_demand=lambda ask: self._send_demand(msg.session_id, ask),
+                after=self.service.after,
+                tell=lambda tell: self._tell(msg.session_id, tell),
+                refresh=lambda: self._refresh(msg.session_id),
+                count_view=lambda: self._errands.count_view(msg.metadata_url, msg.video_id),
+            ),
         )
         self._sessions[msg.session_id] = session
-        session.execute(core.begin(now_sec))
+        session.execute(session.core.begin(now_sec))
+        self._streams.offer(session)
         # Not sooner: it would keep the first request waiting.
         self._warm_media()
         # The monitor learns the nodes from this snapshot: the sooner the better.
@@ -264,9 +251,16 @@ class BufferProcess:
         if session is not None:
             session.owner_seen_sec = time.monotonic()
 
+    def _viewer_said(self, msg: ViewerReport) -> None:
+        session = self._sessions.get(msg.session_id)
+        if session is not None and not session.core.over:
+            # Whoever watches keeps the session alive.
+            session.owner_seen_sec = now_sec = time.monotonic()
+            session.execute(session.following.said(msg, now_sec))
+
     def _pause(self, msg: SetPaused) -> None:
         def act(session: LiveSession) -> str:
-            session.execute(session.core.pause(msg.paused, time.monotonic()))
+            session.pause(msg.paused, time.monotonic())
             return session.core.playback.state
 
         self._command(msg.command_id, msg.session_id, act)
@@ -279,7 +273,7 @@ class BufferProcess:
             return
 
         def act(session: LiveSession) -> str:
-            session.execute(session.core.seek(msg.position_sec, time.monotonic()))
+            session.seek(msg.position_sec, time.monotonic())
             return f"at {session.core.playback.position_sec:.1f} s"
 
         self._command(msg.command_id, msg.session_id, act)
@@ -335,6 +329,7 @@ class BufferProcess:
                 if session.thread.output.begun:
                     session.execute(session.core.output_began(now_sec))
                 session.execute(session.core.tick(now_sec))
+                session.execute(session.following.tick(now_sec))
             if session.core.playback.state != was:
                 self._publish_session(session)
 
@@ -347,6 +342,7 @@ class BufferProcess:
             too_many = index < len(ended) - KEEP_ENDED_SESSIONS
             if too_many or now_sec - (session.ended_sec or now_sec) > KEEP_ENDED_SEC:
                 del self._sessions[session.session_id]
+                self._streams.withdraw(session)
                 self._events.forget(SessionStatus, session.session_id)
                 self._events.forget(ChunkMap, session.session_id)
 
@@ -396,5 +392,6 @@ class BufferProcess:
         for session in live:
             self._publish_session(session)
             session.clear_spill()
+        self._streams.stop()
         self._errands.stop()
         self._media.shutdown(wait=False, cancel_futures=True)

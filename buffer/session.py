@@ -23,27 +23,18 @@ from buffer.commands import (
 from buffer.demand import wanted_chunks
 from buffer.patience import GiveUp, Patience
 from buffer.playback import Playback
+from buffer.records import Record
 from buffer.store import ChunkStore, HeldChunk
 from buffer.timeline import Timeline
 from common.errors import ExitCode
 from common.manifest import Manifest
-from common.messages import ChunkTrouble, EventKind, SourceShare, WantedChunk
+from common.messages import ChunkTrouble, EventKind, WantedChunk
 from common.units import clock_text
 
 # The next chunk goes to the output this much before the playhead needs it, so that no tick is too late.
 HAND_OVER_LEAD_SEC = 0.25
 # Fresh replicas are asked for after every that many rounds of failures of one chunk.
 ROUNDS_PER_REFRESH = 2
-
-
-@dataclass(slots=True)
-class Record:
-    """What became of a chunk, for the chunk map."""
-
-    size_bytes: int
-    duration_sec: float
-    sources: tuple[SourceShare, ...]
-    played: bool = False
 
 
 @dataclass(slots=True)
@@ -69,10 +60,15 @@ class Session:
     _in_output_before_seek: int = 0
     _closing: Outcome = ""
     _patience: Patience = field(init=False)
+    # Chunks that players asked for from elsewhere than around the playhead.
+    _extra: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._patience = Patience(self.options.give_up_sec, self.options.on_missing)
-        self.store = ChunkStore(max_memory_bytes=self.options.max_buffer_bytes)
+        options = self.options
+        self.store = ChunkStore(
+            max_memory_bytes=options.max_buffer_bytes, keep_bytes=options.keep_bytes
+        )
         self.timeline = Timeline(
             len(self.manifest.chunks), self.manifest.chunk_duration_sec, self.manifest.duration_sec
         )
@@ -125,14 +121,19 @@ class Session:
             return []
         if self.manifest.chunks[number].chunk_id != chunk.chunk_id or number in self.missing:
             return []
-        if number < self.store.position or number in self.store:
-            # Its duration must not move what plays already.
+        behind = number < self.store.position
+        if number in self.store or (behind and number not in self._extra):
             return []
-        if measured:
+        self._extra.discard(number)
+        if measured and not behind:
             self.timeline.set_duration(number, chunk.duration_sec)
         else:
+            # What lies behind must not move what plays already.
             chunk.duration_sec = self.timeline.duration_sec(number)
-        self.store.add(chunk)
+        if behind:
+            self.store.keep(chunk)
+        else:
+            self.store.add(chunk)
         self.chunks_buffered += 1
         self._patience.hope(now_sec)
         self._patience.forget(chunk.chunk_id)
@@ -140,7 +141,7 @@ class Session:
             self.first_chunk_sec = now_sec - self.playback.command_sec
         self.records[number] = Record(chunk.size_bytes, chunk.duration_sec, chunk.sources)
         commands: list[Command] = [Spill(late) for late in self.store.to_spill()]
-        return [*commands, *self._go_on(now_sec)]
+        return [*commands, *self.go_on(now_sec)]
 
     def output_took(self, number: int, now_sec: float) -> list[Command]:
         """The output has accepted a chunk (or a hole)."""
@@ -155,7 +156,7 @@ class Session:
                 self.records[number].played = True
         if awaited:
             commands += self._picture_moves(now_sec)
-        return [*commands, *self._go_on(now_sec)]
+        return [*commands, *self.go_on(now_sec)]
 
     def output_began(self, now_sec: float) -> list[Command]:
         """The output took the first byte of the first chunk, and may take its time for the rest."""
@@ -164,10 +165,15 @@ class Session:
     def _picture_moves(self, now_sec: float) -> list[Command]:
         if self.closing or self.playback.state not in ("startup", "seeking"):
             return []
+        if self.options.awaits_viewer or self.playback.followed(now_sec):
+            # The player tells.
+            return []
         first = not self.playback.started
         self.playback.start(now_sec)
-        if not first:
-            return []
+        return self.greet() if first else []
+
+    def greet(self) -> list[Command]:
+        """Say that playback has started."""
         latency_sec = self.playback.startup_latency_sec or 0.0
         return [Tell("playing", f"playback started after {latency_sec:.2f} s"), CountView()]
 
@@ -199,7 +205,7 @@ class Session:
             commands.append(Tell("trouble", f"{msg.chunk_id} is not to be had: {msg.detail}"))
         if msg.rounds % ROUNDS_PER_REFRESH == 1:
             commands.append(RefreshManifest())
-        return [*commands, *self._go_on(now_sec)]
+        return [*commands, *self.go_on(now_sec)]
 
     def replicas_refreshed(self, manifest: Manifest, now_sec: float) -> list[Command]:
         """Take fresh replica lists; a manifest of another film is ignored."""
@@ -217,25 +223,35 @@ class Session:
         """Pause or go on."""
         if self.closing:
             return []
-        self._advance(now_sec)
+        self.advance(now_sec)
         if not self.playback.pause(now_sec, paused):
             return []
         where = clock_text(self.playback.position_sec)
         text = f"paused at {where}" if paused else f"goes on at {where}"
-        return [Tell("paused", text), *self._go_on(now_sec)]
+        return [Tell("paused", text), *self.go_on(now_sec)]
 
     def seek(self, position_sec: float, now_sec: float) -> list[Command]:
         """Move the playhead to a position, clamped to the film; the chunk that holds it is played from there."""
         position_sec = min(max(0.0, position_sec), self.timeline.end_sec)
         number = self.timeline.chunk_at(position_sec)
-        self._advance(now_sec)
+        self.advance(now_sec)
         self.playback.seek(now_sec, position_sec)
         self._in_output_before_seek = self._in_output
-        if number < self.store.position:
-            self.store.clear()
         self.store.move_to(number)
         self._handed_until_sec = position_sec
-        return [Tell("seek", f"moved to {clock_text(position_sec)}"), *self._go_on(now_sec)]
+        return [Tell("seek", f"moved to {clock_text(position_sec)}"), *self.go_on(now_sec)]
+
+    def want_also(self, number: int, now_sec: float) -> list[Command]:
+        """Get a chunk at once that a player waits for."""
+        if self.closing or self.store.find(number) is not None:
+            return []
+        self._extra.add(number)
+        return self._ask(now_sec, always=False)
+
+    def want_no_more(self, number: int, now_sec: float) -> list[Command]:
+        """No player waits for a chunk any longer."""
+        self._extra.discard(number)
+        return self._ask(now_sec, always=False)
 
     def stop(self, *, text: str = "stopped") -> list[Command]:
         """End at the viewer's wish."""
@@ -247,7 +263,7 @@ class Session:
 
     def tick(self, now_sec: float) -> list[Command]:
         """Let time pass."""
-        return self._go_on(now_sec)
+        return self.go_on(now_sec)
 
     def repeat_demand(self, now_sec: float) -> list[Command]:
         """Say again what is wanted: a scheduler that restarted has forgotten it."""
@@ -255,13 +271,14 @@ class Session:
 
     # ------------------------------------------------------------ decisions
 
-    def _go_on(self, now_sec: float) -> list[Command]:
+    def go_on(self, now_sec: float) -> list[Command]:
+        """Return what follows from what is known now."""
         if self.closing:
             return []
         commands: list[Command] = []
         stalls = self.playback.rebuffering_events
         was = self.playback.state
-        at_end = self._advance(now_sec)
+        at_end = self.advance(now_sec)
         if self.playback.rebuffering_events > stalls:
             where = clock_text(self.playback.position_sec)
             commands.append(Tell("rebuffering", f"rebuffering at {where}"))
@@ -277,20 +294,22 @@ class Session:
             return [*commands, *verdict]
         return [*commands, *self._hand_over(), *self._ask(now_sec, always=False)]
 
-    def _advance(self, now_sec: float) -> bool:
+    def advance(self, now_sec: float) -> bool:
         """Move the playhead; True when it is at the end of the film."""
         at_end = self.playback.advance(
             now_sec,
             limit_sec=self._handed_until_sec,
             buffered_until_sec=self.buffered_until_sec,
-            ends_at_limit=self._nothing_left,
+            ends_at_limit=self.nothing_left,
         )
         # Behind a hole at the end the playhead waits for nothing.
         waits = self.playback.state in ("startup", "seeking", "rebuffering")
-        return at_end or (waits and self._nothing_left)
+        by_clock = not (self.options.awaits_viewer or self.playback.followed(now_sec))
+        return at_end or (waits and by_clock and self.nothing_left)
 
     @property
-    def _nothing_left(self) -> bool:
+    def nothing_left(self) -> bool:
+        """Whether every chunk was handed over."""
         return self.store.position >= len(self.manifest.chunks)
 
     def _may_start(self) -> bool:
@@ -324,7 +343,7 @@ class Session:
     def _judge_head(self, now_sec: float) -> list[Command]:
         """Decide whether the chunk that the playhead waits for is worth waiting for."""
         head = self.store.position
-        if self._nothing_left or head in self.store:
+        if self.nothing_left or head in self.store:
             return []
         verdict = self._patience.verdict(
             self.manifest.chunks[head].chunk_id,
@@ -340,18 +359,12 @@ class Session:
     def _skip(self, number: int, now_sec: float) -> list[Command]:
         self.missing.add(number)
         self.store.move_to(number + 1)
-        duration_sec = self.timeline.duration_sec(number)
         self._handed_until_sec = self.timeline.start_sec(number + 1)
         self.playback.skip_to(now_sec, self._handed_until_sec)
         self._in_output += 1
-        return [
-            Tell(
-                "hole",
-                f"chunk {number} is skipped"
-                + self._patience.why(self.manifest.chunks[number].chunk_id),
-            ),
-            SkipInOutput(number, duration_sec),
-        ]
+        why = self._patience.why(self.manifest.chunks[number].chunk_id)
+        hole = SkipInOutput(number, self.timeline.duration_sec(number))
+        return [Tell("hole", f"chunk {number} is skipped{why}"), hole]
 
     def _fail(self, code: int, text: str) -> list[Command]:
         return self._close("failed", code, text)
@@ -374,6 +387,7 @@ class Session:
             target_sec=self.options.target_buffer_sec,
             paced=self.options.paced,
             given_up=self.missing,
+            also=self._extra,
         )
         names = [item.chunk.chunk_id for item in wanted]
         changed = names != [item.chunk.chunk_id for item in self._wanted]

@@ -1,4 +1,4 @@
-"""Verified chunks in playing order, with a cap on memory. No I/O, no clock, no randomness."""
+"""Verified chunks in playing order, with a cap on memory, and those just played. No I/O, no clock, no randomness."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ class HeldChunk:
 class ChunkStore:
     """Chunks from `position` (the next sequence number to hand out) on; each at most once."""
 
-    def __init__(self, *, max_memory_bytes: int | None = None) -> None:
+    def __init__(self, *, max_memory_bytes: int | None = None, keep_bytes: int = 0) -> None:
+        """Chunks handed out stay within reach, those farthest behind `position` going first, up to `keep_bytes`."""
         self.position = 0
         self.chunks: list[HeldChunk] = []
         self._max_memory_bytes = max_memory_bytes
+        self._keep_bytes = keep_bytes
+        self._behind: dict[int, HeldChunk] = {}
 
     def __len__(self) -> int:
         return len(self.chunks)
@@ -40,6 +43,10 @@ class ChunkStore:
         if index < len(self.chunks) and self.chunks[index].sequence_num == sequence_num:
             return self.chunks[index]
         return None
+
+    def find(self, sequence_num: int) -> HeldChunk | None:
+        """Return a chunk that is held, or was handed out and is kept."""
+        return self.get(sequence_num) or self._behind.get(sequence_num)
 
     def add(self, chunk: HeldChunk) -> bool:
         """Take a chunk; False for one that is held already or was played."""
@@ -62,16 +69,35 @@ class ChunkStore:
         if not self.chunks or self.chunks[0].sequence_num != self.position:
             return None
         self.position += 1
-        return self.chunks.pop(0)
+        chunk = self.chunks.pop(0)
+        self.keep(chunk)
+        return chunk
+
+    def keep(self, chunk: HeldChunk) -> None:
+        """Keep a chunk from before `position` within reach, at the cost of others if need be."""
+        if self._keep_bytes and chunk.data is not None:
+            self._behind[chunk.sequence_num] = chunk
+            spare = sum(kept.size_bytes for kept in self._behind.values()) - self._keep_bytes
+            for number in sorted(self._behind):
+                if spare <= 0:
+                    break
+                if number != chunk.sequence_num:
+                    spare -= self._behind.pop(number).size_bytes
 
     def move_to(self, position: int) -> None:
-        """Go on at another sequence number; chunks before it are dropped."""
+        """Go on at another sequence number; kept chunks from there on are held again, those before it are kept."""
         self.position = position
+        passed = [c for c in self.chunks if c.sequence_num < position]
         self.chunks = [c for c in self.chunks if c.sequence_num >= position]
+        for number in [number for number in self._behind if number >= position]:
+            self.add(self._behind.pop(number))
+        for chunk in passed:
+            self.keep(chunk)
 
     def clear(self) -> None:
         """Drop all chunks."""
         self.chunks.clear()
+        self._behind.clear()
 
     @property
     def size_bytes(self) -> int:

@@ -81,6 +81,13 @@ class Settings:
         8888, "DASHBOARD_PORT", "port of the dashboard", low=1, high=65_535
     )
 
+    stream_host: str = setting(
+        "127.0.0.1", "STREAM_HOST", "address the film is served on to players"
+    )
+    stream_port: int = setting(
+        0, "STREAM_PORT", "port the film is served on; 0 takes a free one", low=0, high=65_535
+    )
+
     def __post_init__(self) -> None:
         require_http_url("METADATA_SERVICE_URL", self.metadata_service_url)
         if self.low_water_mark_sec > self.target_buffer_sec:

@@ -11,6 +11,14 @@ from __future__ import annotations
 from typing import Literal
 
 from common.codec import message
+from common.command_messages import (
+    KeepAlive as KeepAlive,
+    PlayVideo as PlayVideo,
+    SeekTo as SeekTo,
+    SetPaused as SetPaused,
+    StopSession as StopSession,
+    ViewerReport as ViewerReport,
+)
 
 # Whoever needs a message mostly needs its values too: they are exported from here as well.
 from common.values import (
@@ -34,6 +42,7 @@ from common.values import (
     Replica as Replica,
     SessionTraffic as SessionTraffic,
     SourceShare as SourceShare,
+    ViewerState as ViewerState,
     WantedChunk as WantedChunk,
     WorkerStatus as WorkerStatus,
 )
@@ -274,8 +283,10 @@ class RecentEvents:
 class SessionStatus:
     """Snapshot of one session; replayed to new subscribers (buffer PUB -> everybody).
 
-    `startup_latency_sec` runs from the viewer's command to the first byte the output took. `outcome` is empty while
-    the session lives, then `played`, `stopped`, `failed` or `holes`.
+    `startup_latency_sec` runs from the viewer's command to the first byte the output took, or until a player showed the
+    film. `outcome` is empty while the session lives, then `played`, `stopped`, `failed` or `holes`. `stream_url` is
+    where players find the film (HLS), empty for nowhere; `followed` says that a player moves the playhead.
+    `wish_serial` rises with every command that players are to obey: to pause or to play, and, unless None, to jump.
     """
 
     session_id: str
@@ -311,6 +322,15 @@ class SessionStatus:
     chunks_played: int
     missing_chunks: int
     started_unix_sec: float
+    stream_url: str = ""
+    followed: bool = False
+    rate_ratio: float = 1.0
+    player_stalls: int = 0
+    dropped_frames: int = 0
+    player_error: str = ""
+    wish_serial: int = 0
+    wish_paused: bool = False
+    wish_position_sec: float | None = None
 
 
 @message("buffer.chunks")
@@ -331,69 +351,3 @@ class CommandResult:
     ok: bool
     exit_code: int
     text: str
-
-
-# ---------------------------------------------------------------- commands
-
-
-@message("command.play")
-class PlayVideo:
-    """Start a session (main, dashboard PUSH -> buffer.commands).
-
-    `manifest_json` may be empty: then the buffer asks the metadata service itself. `command_age_sec` says how long ago
-    the viewer asked. A session with `owner_lease_sec` > 0 ends when no KeepAlive comes for that long.
-    """
-
-    command_id: str
-    session_id: str
-    video_id: str
-    metadata_url: str
-    manifest_json: bytes
-    command_age_sec: float
-    manifest_sec: float
-    output: OutputKind
-    output_path: str
-    container: Container
-    paced: bool
-    on_missing: OnMissing
-    give_up_sec: float
-    target_buffer_sec: float
-    low_water_mark_sec: float
-    start_playback_sec: float
-    chunk_duration_sec: float
-    max_buffer_bytes: int
-    owner_lease_sec: float
-    policy: Policy = "deadline"
-
-
-@message("command.keepalive")
-class KeepAlive:
-    """The owner of a session still lives (main PUSH -> buffer.commands)."""
-
-    session_id: str
-
-
-@message("command.pause")
-class SetPaused:
-    """Pause or go on (main, dashboard PUSH -> buffer.commands)."""
-
-    command_id: str
-    session_id: str
-    paused: bool
-
-
-@message("command.seek")
-class SeekTo:
-    """Move the playhead (main, dashboard PUSH -> buffer.commands)."""
-
-    command_id: str
-    session_id: str
-    position_sec: float
-
-
-@message("command.stop")
-class StopSession:
-    """End a session; an empty `session_id` means all (main, dashboard PUSH -> buffer.commands)."""
-
-    command_id: str
-    session_id: str

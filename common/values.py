@@ -215,7 +215,9 @@ OnMissing = Literal["wait", "skip", "fail"]
 Policy = Literal["deadline", "score"]
 
 
-OutputKind = Literal["none", "file", "pipe"]
+OutputKind = Literal["none", "file", "pipe", "stream"]
+# What a player shows.
+ViewerState = Literal["playing", "paused", "waiting", "seeking", "ended"]
 
 
 Container = Literal["auto", "mp4", "matroska", "mpegts", "raw"]

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from flask import Flask, Response, abort, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from common import http_guard as guard
+from common.catalog import Catalog
 from common.config import Settings
-from common.messages import CommandResult
-from dashboard import guard
+from common.errors import CatalogError
+from common.messages import CommandResult, ViewerReport
+from dashboard import assets
 from dashboard.control import (
     BadRequest,
     Command,
@@ -24,11 +28,15 @@ from dashboard.control import (
 )
 from dashboard.feed import HISTORY_SEC, Feed, json_text
 from dashboard.metrics import exposition
+from dashboard.proxy import film
 from dashboard.stream import event_stream
+from dashboard.viewing import report_from
 
 SERVICE_NAME = "vstack-dashboard"
 COMMAND_TIMEOUT_SEC = 3.0
 MAX_BODY_BYTES = 16 * 1024
+# More are nothing to choose from in a page.
+MAX_VIDEOS = 200
 
 
 class Commands(Protocol):
@@ -36,6 +44,9 @@ class Commands(Protocol):
 
     def ask(self, command: Command, timeout_sec: float) -> CommandResult:
         """Send a command and return its outcome; raise StackAbsent or NoAnswer."""
+
+    def tell(self, report: ViewerReport) -> None:
+        """Pass on what a player shows; raise StackAbsent."""
 
 
 def create_app(
@@ -48,11 +59,13 @@ def create_app(
     """Return the application; `settings` tell the bound host and the defaults of new sessions."""
     chosen = settings or Settings()
     app = Flask(__name__)
+    assets.add_assets(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     _add_guards(app, chosen, configured_hosts)
     _add_pages(app, feed)
     _add_readers(app, feed)
     _add_control(app, feed, commands, chosen)
+    _add_watching(app, feed, commands, chosen)
     return app
 
 
@@ -84,7 +97,10 @@ def _add_guards(app: Flask, settings: Settings, configured_hosts: frozenset[str]
     @app.after_request
     def add_headers(response: Response) -> Response:
         response.headers.update(guard.SECURITY_HEADERS)
-        response.headers["Cache-Control"] = "no-store" if _is_api() else "no-cache"
+        if _is_api():
+            response.headers["Cache-Control"] = "no-store"
+        else:
+            response.headers.setdefault("Cache-Control", "no-cache")
         return response
 
     @app.errorhandler(HTTPException)
@@ -180,10 +196,9 @@ def _add_readers(app: Flask, feed: Feed) -> None:
 def _add_control(app: Flask, feed: Feed, commands: Commands, settings: Settings) -> None:
     @app.post("/api/control")
     def control() -> Response:
-        if not guard.same_origin(request.headers):
-            return _failure("Origin: requests of other sites are refused", 403)
-        if request.mimetype != "application/json":
-            return _failure("Content-Type: expected application/json", 400)
+        refused = _refuse_foreign()
+        if refused is not None:
+            return refused
         try:
             command = command_from(
                 json.loads(request.get_data()),
@@ -203,3 +218,44 @@ def _add_control(app: Flask, feed: Feed, commands: Commands, settings: Settings)
         except NoAnswer as error:
             return _failure(str(error), 504)
         return _answer(result_json(result), 200 if result.ok else 409)
+
+
+def _add_watching(app: Flask, feed: Feed, commands: Commands, settings: Settings) -> None:
+    @app.get("/stream/<session_id>/<name>")
+    def stream(session_id: str, name: str) -> Response:
+        return film(feed, session_id, name)
+
+    @app.post("/api/viewer")
+    def viewer() -> Response:
+        refused = _refuse_foreign()
+        if refused is not None:
+            return refused
+        try:
+            commands.tell(report_from(json.loads(request.get_data())))
+        except BadRequest as error:
+            return _failure(str(error), 400)
+        except (ValueError, RecursionError):
+            return _failure("body: not JSON", 400)
+        except StackAbsent as error:
+            return _failure(str(error), 503)
+        return _answer({"ok": True}, 202)
+
+    @app.get("/api/videos")
+    def videos() -> Response:
+        catalog = Catalog(settings.metadata_service_url, timeout_sec=settings.request_timeout_sec)
+        try:
+            found = catalog.videos(limit=MAX_VIDEOS)
+        except CatalogError as error:
+            return _failure(str(error), 502)
+        finally:
+            catalog.close()
+        return _answer({"videos": [asdict(video) for video in found]})
+
+
+def _refuse_foreign() -> Response | None:
+    """Refuse what another site's page, or no page of ours, posts."""
+    if not guard.same_origin(request.headers):
+        return _failure("Origin: requests of other sites are refused", 403)
+    if request.mimetype != "application/json":
+        return _failure("Content-Type: expected application/json", 400)
+    return None

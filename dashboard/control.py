@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from common.config import Settings, require_http_url
 from common.errors import ConfigError
@@ -10,7 +10,10 @@ from common.messages import CommandResult, PlayVideo, SeekTo, SetPaused, StopSes
 
 Command = PlayVideo | SetPaused | SeekTo | StopSession
 ACTIONS = ("pause", "resume", "stop", "seek", "play")
-_FIELDS = {"action", "session_id", "position_sec", "video_id", "metadata_url"}
+OUTPUTS: tuple[Literal["none", "stream"], ...] = ("none", "stream")
+_FIELDS = {"action", "session_id", "position_sec", "video_id", "metadata_url", "output"}
+# A session that plays only for players ends when none was there for so long; reloading a page takes a few seconds.
+VIEWER_LEASE_SEC = 60.0
 _MAX_TEXT = 2000
 # Longer than any film; keeps infinity and integers that no float holds out.
 _MAX_POSITION_SEC = 1e9
@@ -63,6 +66,9 @@ def _play(body: dict[str, Any], settings: Settings, command_id: str) -> PlayVide
             url = require_http_url("metadata_url", _text(body, "metadata_url"))
         except ConfigError as error:
             raise BadRequest(str(error)) from error
+    output = body.get("output", "none")
+    if output not in OUTPUTS:
+        raise BadRequest(f"output: expected one of {', '.join(OUTPUTS)}")
     return PlayVideo(
         command_id=command_id,
         session_id=_text(body, "session_id") if "session_id" in body else command_id,
@@ -71,7 +77,7 @@ def _play(body: dict[str, Any], settings: Settings, command_id: str) -> PlayVide
         manifest_json=b"",
         command_age_sec=0.0,
         manifest_sec=0.0,
-        output="none",
+        output=output,
         output_path="",
         container="auto",
         paced=True,
@@ -82,7 +88,7 @@ def _play(body: dict[str, Any], settings: Settings, command_id: str) -> PlayVide
         start_playback_sec=settings.start_playback_sec,
         chunk_duration_sec=settings.chunk_duration_sec,
         max_buffer_bytes=settings.max_buffer_bytes,
-        owner_lease_sec=0.0,
+        owner_lease_sec=VIEWER_LEASE_SEC if output == "stream" else 0.0,
     )
 
 

@@ -20,6 +20,7 @@ from common.messages import (
     SchedulerStatus,
     SessionStatus,
     Transfer,
+    ViewerReport,
 )
 from common.service import Service
 from dashboard.control import Command, NoAnswer, StackAbsent
@@ -98,9 +99,7 @@ class StackLink:
         """Send a command to the buffer and return its outcome; callable from any thread."""
         answer: Future[CommandResult] = Future()
         with self._lock:
-            service = self._service
-            if service is None or not is_running(service.endpoints.run_dir, "buffer"):
-                raise StackAbsent("no stack is running; start one with: python main.py VIDEO_ID")
+            service = self._running_service()
             self._pending[command.command_id] = answer
             address = service.endpoints.address("buffer.commands")
             service.call_soon(lambda: _send(service, address, command))
@@ -115,6 +114,19 @@ class StackLink:
         finally:
             with self._lock:
                 self._pending.pop(command.command_id, None)
+
+    def tell(self, report: ViewerReport) -> None:
+        """Pass on what a player shows; callable from any thread."""
+        with self._lock:
+            service = self._running_service()
+            address = service.endpoints.address("buffer.commands")
+            service.call_soon(lambda: _send(service, address, report))
+
+    def _running_service(self) -> Service:
+        service = self._service
+        if service is None or not is_running(service.endpoints.run_dir, "buffer"):
+            raise StackAbsent("no stack is running; start one with: python main.py VIDEO_ID")
+        return service
 
     def _run(self) -> None:
         try:
@@ -171,6 +183,6 @@ class StackLink:
             service.stop()
 
 
-def _send(service: Service, address: str, command: Command) -> None:
-    if not service.push(address, command):
-        logger.warning("command not taken command_id=%s", command.command_id)
+def _send(service: Service, address: str, msg: Command | ViewerReport) -> None:
+    if not service.push(address, msg):
+        logger.warning("not taken by the buffer kind=%s", type(msg).__name__)

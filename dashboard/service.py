@@ -24,9 +24,9 @@ from waitress import wasyncore
 from common.config import Settings, load_settings
 from common.endpoints import Endpoints, RoleLock
 from common.errors import ConfigError, ExitCode, VideoClientError
+from common.http_guard import is_loopback
 from dashboard.app import SERVICE_NAME, create_app
 from dashboard.feed import Feed
-from dashboard.guard import is_loopback
 from dashboard.link import StackLink
 
 logger = logging.getLogger(__name__)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, Protocol, assert_never
 
+from common.messages import OutputKind
+
 OutputErrorKind = Literal["unwritable", "disk_full", "closed", "media"]
 Container = Literal["auto", "mp4", "matroska", "mpegts", "raw"]
 
@@ -34,7 +36,7 @@ class OutputError(Exception):
 class OutputSpec:
     """What to open; `path` of a pipe is a FIFO or `fd:N`, and means nothing for `none`."""
 
-    kind: Literal["none", "file", "pipe"] = "none"
+    kind: OutputKind = "none"
     path: str = ""
     container: Container = "auto"
 
@@ -67,7 +69,8 @@ class Output(Protocol):
 def open_output(spec: OutputSpec) -> Output:
     """Open the output. Raises OutputError before any media is fetched for nothing."""
     match spec.kind:
-        case "none":
+        case "none" | "stream":
+            # Players take what the session holds; nothing is pushed to them.
             from buffer.outputs.null import NullOutput
 
             return NullOutput()

@@ -1,8 +1,10 @@
 /** The page's life: one event stream, its reconnection, and the controls. */
 
-import { byId, setText } from "./dom.js";
+import { byId, make, reconcile, setText } from "./dom.js";
+import { clock } from "./format.js";
 import { applyChunks, markActivity, watchStrip } from "./chunks.js";
 import { applyHistory, drawCharts } from "./charts.js";
+import { followStatus, startVideo } from "./player.js";
 import { addLogEntry, drawStatus } from "./view.js";
 
 const FIRST_RETRY_MS = 1000;
@@ -42,6 +44,7 @@ function connect() {
   listen("status", (status) => {
     lastStatus = status;
     drawStatus(status);
+    followStatus(status);
     markActivity(status.session_id === null ? -1 : status.buffer.current_position, status.in_flight);
   });
   listen("chunks", applyChunks);
@@ -75,22 +78,60 @@ async function reconnect() {
   connect();
 }
 
-async function control(action) {
-  const body = lastStatus?.session_id ? { action, session_id: lastStatus.session_id } : { action };
-  setText("control-result", `${action} …`);
+/** Send a command; the words of its outcome go where `result` says. */
+async function send(body, result) {
+  setText(result, `${body.action} …`);
   try {
     const answer = await fetch("/api/control", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
     });
-    const result = await answer.json();
-    setText("control-result", result.ok ? result.text : `${action}: ${result.error}`);
+    const outcome = await answer.json();
+    setText(result, outcome.ok ? outcome.text : `${body.action}: ${outcome.error}`);
+    return outcome;
   } catch {
-    setText("control-result", `${action}: the dashboard does not answer`);
+    setText(result, `${body.action}: the dashboard does not answer`);
+    return null;
   }
 }
 
+function control(action) {
+  return send(lastStatus?.session_id ? { action, session_id: lastStatus.session_id } : { action }, "control-result");
+}
+
+/** Fill the choice of videos from the store; without a store there is none. */
+async function loadVideos() {
+  let videos = [];
+  try {
+    const answer = await fetch("/api/videos");
+    if (answer.ok) videos = (await answer.json()).videos;
+  } catch {
+    // The dashboard is away; the next time will do.
+  }
+  byId("choose-form").hidden = videos.length === 0;
+  reconcile(
+    byId("video-select"),
+    videos.filter((video) => video.status !== "deleted"),
+    (video) => video.video_id,
+    (video) => make("option", { attributes: { value: video.video_id } }),
+    (option, video) => setText(option, `${video.title || video.video_id} (${clock(video.duration_sec)})`),
+  );
+}
+
+/** Return the seconds in `1:02:03`, `2:03` or `3`. */
+function secondsOf(text) {
+  return text.split(":").reduce((sum, part) => sum * 60 + Number(part || 0), 0);
+}
+
+byId("choose-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const started = await startVideo(byId("video-select").value, secondsOf(byId("start-at").value.trim()), (body) => send(body, "choose-result"));
+  if (!started) return;
+  sessionId = "";
+  connect();
+});
+byId("video-select").addEventListener("focus", loadVideos);
 byId("pause-button").addEventListener("click", (event) => control(event.currentTarget.dataset.action ?? "pause"));
 byId("stop-button").addEventListener("click", () => control("stop"));
 byId("session-select").addEventListener("change", (event) => {
@@ -103,4 +144,5 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) connect();
 });
 watchStrip();
+loadVideos();
 connect();

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from common import http_guard as guard
 from common.config import Settings
 from common.messages import PlayVideo, SeekTo, SetPaused, StopSession
 from common.status import StatusModel
-from dashboard import guard
 from dashboard.control import BadRequest, Command, NoSession, command_from
 from dashboard.feed import HISTORY_SEC, MAX_VIEWERS, Feed, History, StackSight, json_text
 from dashboard.stream import HEARTBEAT_SEC, Viewer

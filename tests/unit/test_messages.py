@@ -13,7 +13,7 @@ from common import codec
 MESSAGES = sorted(codec.registered().items())
 # Numbers without a unit say what they count or are: names, states, indices.
 UNITS = re.compile(
-    r"_(sec|ms|bytes|mbps|ratio|num|count|events|chunks|downloads|ranges|index)$"
+    r"_(sec|ms|bytes|mbps|ratio|num|count|events|chunks|downloads|ranges|index|stalls|frames|serial)$"
     r"|^(pid|slots|part|corrupt_part|busy|rounds|exit_code|score|failover_count)$"
     r"|^(rebuffering_events|chunks_\w+|missing_chunks)$"
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from buffer.playback import Playback
+from common.messages import ViewerState
 
 
 class Film:
@@ -211,3 +214,99 @@ def test_a_clock_that_stands_still_is_harmless() -> None:
     film.to(105)
     film.to(105)
     assert film.playback.position_sec == pytest.approx(3)
+
+
+# ---------------------------------------------------------------- a real player
+
+
+def follow(
+    film: Film, now_sec: float, state: ViewerState, position_sec: float, **more: Any
+) -> None:
+    film.to(now_sec)
+    film.playback.follow(
+        now_sec, state=state, position_sec=position_sec, **({"lease_sec": 5.0} | more)
+    )
+
+
+def test_startup_ends_when_the_player_shows_the_film() -> None:
+    film = Film()
+    follow(film, 101, "waiting", 0)
+    assert (film.playback.state, film.playback.started) == ("startup", False)
+    follow(film, 103, "playing", 0)
+    assert film.playback.startup_latency_sec == pytest.approx(3)
+    assert film.playback.state == "playing"
+
+
+def test_between_two_words_the_playhead_moves_at_the_players_rate() -> None:
+    film = Film()
+    follow(film, 101, "playing", 0, rate_ratio=2.0)
+    film.to(102.5)
+    assert film.playback.position_sec == pytest.approx(3)
+    follow(film, 103, "playing", 3.9)
+    assert film.playback.position_sec == pytest.approx(3.9)
+    assert film.playback.played_sec == pytest.approx(3.9)
+
+
+def test_the_playhead_does_not_pass_what_is_held_nor_what_the_player_has() -> None:
+    film = Film()
+    follow(film, 101, "playing", 8.0)
+    film.to(105)
+    assert film.playback.position_sec == 10
+    follow(film, 105, "playing", 2.0, limit_sec=4.0)
+    film.to(109)
+    assert film.playback.position_sec == 4
+
+
+def test_only_a_player_that_waits_for_the_network_is_rebuffering() -> None:
+    film = Film()
+    follow(film, 101, "playing", 0)
+    follow(film, 104, "waiting", 3.0)
+    follow(film, 104.5, "waiting", 3.0)
+    playback = film.playback
+    assert (playback.rebuffering_events, playback.player_stalls) == (0, 1)
+    follow(film, 105, "playing", 3.0)
+    follow(film, 112, "waiting", 10.0, dry=True)
+    follow(film, 112.5, "waiting", 10.0, dry=True)
+    assert (playback.state, playback.rebuffering_events) == ("rebuffering", 1)
+    assert playback.stalled_sec(113) == pytest.approx(1)
+    follow(film, 114, "playing", 10.0)
+    assert (playback.state, playback.longest_stall_sec) == ("playing", 2)
+
+
+@pytest.mark.parametrize("state", ["paused", "seeking", "waiting"])
+def test_while_the_picture_stands_the_playhead_stands(state: ViewerState) -> None:
+    film = Film()
+    follow(film, 101, "playing", 0)
+    follow(film, 103, state, 2.0)
+    film.to(106)
+    assert film.playback.position_sec == 2
+    assert film.playback.rebuffering_events == 0
+
+
+def test_a_jump_was_not_played() -> None:
+    film = Film()
+    film.more(100)
+    follow(film, 101, "playing", 0)
+    follow(film, 103, "seeking", 50.0)
+    follow(film, 104, "playing", 50.0)
+    film.to(105)
+    assert film.playback.played_sec == pytest.approx(3)
+
+
+def test_the_player_says_when_the_film_is_over() -> None:
+    film = Film()
+    follow(film, 101, "playing", 0)
+    assert not film.to(105)
+    film.playback.follow(105, state="ended", position_sec=9.98, lease_sec=5.0)
+    assert film.to(105.1)
+
+
+def test_a_player_that_says_nothing_any_more_leaves_the_playhead_to_the_clock() -> None:
+    film = Film()
+    film.more(100)
+    follow(film, 101, "playing", 5.0, rate_ratio=4.0)
+    film.to(105.9)
+    at_sec = film.playback.position_sec
+    assert not film.playback.followed(106)
+    film.to(106.9)
+    assert film.playback.position_sec == pytest.approx(at_sec + 1)

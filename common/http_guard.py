@@ -15,7 +15,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "object-src 'none'"
+        "object-src 'none'; media-src 'self' blob:"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

@@ -1,0 +1,28 @@
+"""The HLS media playlist of a film: a segment for each chunk (RFC 8216). No I/O, no clock, no randomness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+INIT_NAME = "init.mp4"
+PLAYLIST_NAME = "film.m3u8"
+TRANSPORT_NAME = "film.ts"
+SEGMENT_SUFFIX = ".m4s"
+
+
+def media_playlist(durations_sec: Sequence[float], *, missing: frozenset[int] = frozenset()) -> str:
+    """Return a VOD playlist of segments `0.m4s`, `1.m4s`, ...; what is `missing` is marked as a gap."""
+    lines = [
+        "#EXTM3U",
+        "#EXT-X-VERSION:8" if missing else "#EXT-X-VERSION:7",
+        f"#EXT-X-TARGETDURATION:{max(1, math.ceil(max(durations_sec, default=1)))}",
+        "#EXT-X-PLAYLIST-TYPE:VOD",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+        f'#EXT-X-MAP:URI="{INIT_NAME}"',
+    ]
+    for number, duration_sec in enumerate(durations_sec):
+        if number in missing:
+            lines.append("#EXT-X-GAP")
+        lines += [f"#EXTINF:{duration_sec:.6f},", f"{number}{SEGMENT_SUFFIX}"]
+    return "\n".join([*lines, "#EXT-X-ENDLIST", ""])

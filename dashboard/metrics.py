@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from common.messages import NodeLoad, NodeScore, SessionStatus, SessionTraffic, WorkerStatus
-from common.stack_state import Role
+from common.messages import (
+    NodeLoad,
+    NodeScore,
+    RangeOutcome,
+    SessionStatus,
+    SessionTraffic,
+    WorkerStatus,
+)
+from common.stack_state import Evidence, Role
 from dashboard.feed import Feed, StackSight
 from dashboard.figures import Figure, Group, Split
 from dashboard.node_figures import LOAD, OUTCOMES, SCORE, WORKER
@@ -133,7 +140,7 @@ def read(feed: Feed, now_unix_sec: float) -> Reading:
             known_nodes=len(nodes),
             scores={url: scores[url] for url in shown if url in scores},
             loads={url: loads[url] for url in shown if url in loads},
-            outcomes={url: dict(e.outcomes) for url in shown if (e := known[url].evidence)},
+            outcomes={url: _outcomes(known[url].evidence) for url in shown if url in loads},
             known_workers=len(workers) if scheduler else None,
             workers=tuple(workers.values())[:MAX_WORKERS],
             uptime_sec=now_unix_sec - feed.started_unix_sec,
@@ -145,6 +152,11 @@ def read(feed: Feed, now_unix_sec: float) -> Reading:
 
 def _alive(sight: StackSight) -> dict[Role, bool]:
     return {"monitor": sight.monitor, "scheduler": sight.scheduler, "buffer": sight.buffer}
+
+
+def _outcomes(evidence: Evidence | None) -> dict[str, int]:
+    """Return how often a node's ranges ended in each way; from 0 on, so that the first one is an increase."""
+    return dict.fromkeys(get_args(RangeOutcome), 0) | (evidence.outcomes if evidence else {})
 
 
 def families(reading: Reading) -> Iterator[Metric]:

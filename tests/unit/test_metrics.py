@@ -215,6 +215,8 @@ def test_nodes_are_told_in_base_units() -> None:
     assert (of("ranges_completed_total", NODE_A), of("ranges_failed_total", NODE_A)) == (7, 3)
     assert of("range_outcomes_total", NODE_A, outcome="complete") == 2
     assert of("range_outcomes_total", NODE_A, outcome="silent") == 1
+    assert of("range_outcomes_total", NODE_A, outcome="broken") == 0
+    assert of("range_outcomes_total", NODE_B, outcome="silent") is None
     assert {s: of("breaker_state", NODE_C, state=s) for s in get_args(BreakerState)} == {
         "closed": 0,
         "open": 0,

@@ -18,7 +18,7 @@ from buffer.errands import Errands
 from buffer.live import LiveSession, OutputThread
 from buffer.outputs import OutputError, OutputSpec, open_output
 from buffer.report import chunk_map, session_status
-from buffer.starting import Hooks, new_session
+from buffer.starting import Hooks, asked_sec, new_session
 from buffer.store import HeldChunk
 from buffer.streams import Streams
 from common.config import Settings
@@ -113,7 +113,7 @@ class BufferProcess:
     # ------------------------------------------------------------ starting a session
 
     def _play(self, msg: PlayVideo) -> None:
-        received_sec = time.monotonic()
+        command_sec = asked_sec(msg, time.monotonic(), time.time())
         live = sum(not s.core.over for s in self._sessions.values()) + len(self._starting)
         if msg.session_id in self._sessions or msg.session_id in self._starting:
             self._answer(msg.command_id, msg.session_id, ExitCode.USAGE, "session exists already")
@@ -146,7 +146,7 @@ class BufferProcess:
                 self.service.call_soon(lambda: self._refuse(msg, ExitCode.INTERNAL, text))
             else:
                 thread = OutputThread(output, self._spill_dir(msg), self.service.call_soon)
-                self.service.call_soon(lambda: self._begin(msg, manifest, thread, received_sec))
+                self.service.call_soon(lambda: self._begin(msg, manifest, thread, command_sec))
 
         if 0 < len(msg.manifest_json) <= SMALL_MANIFEST_BYTES and msg.output in ("none", "stream"):
             # Nothing here can block: a thread would only make the first request later.
@@ -162,7 +162,7 @@ class BufferProcess:
         self._answer(msg.command_id, msg.session_id, code, text)
 
     def _begin(
-        self, msg: PlayVideo, manifest: Manifest, thread: OutputThread, received_sec: float
+        self, msg: PlayVideo, manifest: Manifest, thread: OutputThread, command_sec: float
     ) -> None:
         self._starting.discard(msg.session_id)
         now_sec = time.monotonic()
@@ -171,7 +171,7 @@ class BufferProcess:
             manifest,
             thread,
             self._spill_dir(msg),
-            received_sec=received_sec,
+            command_sec=command_sec,
             now_sec=now_sec,
             hooks=Hooks(
                 send_demand=lambda ask: self._send_demand(msg.session_id, ask),

@@ -17,6 +17,9 @@ from common.messages import PlayVideo
 # What was played stays within reach of players: about as much as a viewer steps back, whatever the film's rate.
 KEEP_BYTES = 48 * 1024 * 1024
 
+# A command waits for a process that starts, at most so long.
+MAX_QUEUED_SEC = 30.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
@@ -27,6 +30,17 @@ class Hooks:
     tell: Callable[[Tell], None]
     refresh: Callable[[], None]
     count_view: Callable[[], None]
+
+
+def asked_sec(msg: PlayVideo, now_sec: float, now_unix_sec: float) -> float:
+    """Return when the viewer asked, on the clock of `now_sec`: the time the message waited for us counts.
+
+    Clocks of two hosts may differ: what is less than nothing, or longer than any start, is not believed.
+    """
+    queued_sec = now_unix_sec - msg.sent_unix_sec if msg.sent_unix_sec else 0.0
+    if not 0.0 <= queued_sec <= MAX_QUEUED_SEC:
+        queued_sec = 0.0
+    return now_sec - queued_sec - msg.command_age_sec
 
 
 def can_be_watched(msg: PlayVideo) -> bool:
@@ -40,11 +54,11 @@ def new_session(
     thread: OutputThread,
     spill_dir: Path,
     *,
-    received_sec: float,
+    command_sec: float,
     now_sec: float,
     hooks: Hooks,
 ) -> LiveSession:
-    """Return a session that has not begun; the command came at `received_sec`."""
+    """Return a session that has not begun; the viewer asked at `command_sec`."""
     core = Session(
         manifest=manifest,
         options=SessionOptions(
@@ -61,7 +75,7 @@ def new_session(
             policy=msg.policy,
         ),
         playback=Playback(
-            command_sec=received_sec - msg.command_age_sec,
+            command_sec=command_sec,
             paced=msg.paced,
             needs_player=msg.output == "stream",
         ),
@@ -77,7 +91,7 @@ def new_session(
         can_be_watched=can_be_watched(msg),
         manifest_sec=msg.manifest_sec,
         owner_lease_sec=msg.owner_lease_sec,
-        started_unix_sec=time.time() - msg.command_age_sec,
+        started_unix_sec=time.time() - (time.monotonic() - command_sec),
         owner_seen_sec=now_sec,
         send_demand=hooks.send_demand,
         after=hooks.after,

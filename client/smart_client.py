@@ -265,6 +265,7 @@ class SmartClient:
                 max_buffer_bytes=settings.max_buffer_bytes,
                 owner_lease_sec=OWNER_LEASE_SEC,
                 policy=options.policy,
+                sent_unix_sec=time.time(),
             )
         )
         if not result.ok:

@@ -14,7 +14,8 @@ class PlayVideo:
     """Start a session (main, dashboard PUSH -> buffer.commands).
 
     `manifest_json` may be empty: then the buffer asks the metadata service itself. `command_age_sec` says how long ago
-    the viewer asked. A session with `owner_lease_sec` > 0 ends when no KeepAlive comes for that long.
+    the viewer asked when the message was sent, at `sent_unix_sec`: it may have waited for a process that was starting.
+    A session with `owner_lease_sec` > 0 ends when no KeepAlive comes for that long.
     """
 
     command_id: str
@@ -37,6 +38,7 @@ class PlayVideo:
     max_buffer_bytes: int
     owner_lease_sec: float
     policy: Policy = "deadline"
+    sent_unix_sec: float = 0.0
 
 
 @message("command.keepalive")

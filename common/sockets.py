@@ -20,8 +20,10 @@ PAYLOAD_LINGER_MS = 2500
 PUBLISH_HIGH_WATER = 1000
 # 16 chunks of 2 MiB per worker may wait for a busy buffer; credit keeps it below this.
 PAYLOAD_HIGH_WATER = 16
+# Of a stack that starts, some connect before others listen: each step of a longer back-off would be waited for by the
+# viewer. A connection to a UNIX socket nobody listens on costs some microseconds.
 RECONNECT_MS = 20
-RECONNECT_MAX_MS = 500
+RECONNECT_MAX_MS = 40
 
 
 def new_context() -> zmq.Context[zmq.Socket[bytes]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import configparser
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -10,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.assets import LIBRARIES
+from tools import frontend
+
 ROOT = Path(__file__).resolve().parents[2]
 LOCK_FILES = sorted((ROOT / "requirements").glob("*.txt"))
 PROCESS_KINDS = {"monitor", "scheduler", "worker", "buffer", "dashboard"}
 MAX_MODULE_LINES = 400
 # Folders that hold what was installed, generated or played, not what was written.
-NOT_OURS = {"node_modules", "htmlcov", "build", "dist", "__pycache__"}
+NOT_OURS = {"node_modules", "vendor", "htmlcov", "build", "dist", "__pycache__"}
 OUR_DOT_NAMES = {".ci", ".dockerignore", ".editorconfig", ".gitignore"}
 TEXT_SUFFIXES = {
     *("", ".cfg", ".conf", ".css", ".html", ".in", ".js", ".json", ".md", ".py", ".svg"),
@@ -45,6 +50,13 @@ def pins(lock_file: Path) -> dict[str, str]:
 def named_packages(source: Path) -> set[str]:
     lines = source.read_text(encoding="utf-8").splitlines()
     return {line.strip() for line in lines if line.strip() and line[0] not in "#-"}
+
+
+def page_packages() -> dict[str, str]:
+    """Return the packages of the dashboard's page, each with the version it is wanted in."""
+    source = json.loads((ROOT / "frontend" / "package.json").read_text(encoding="utf-8"))
+    named: dict[str, str] = source["dependencies"]
+    return named
 
 
 def procfile() -> dict[str, str]:
@@ -100,11 +112,39 @@ def test_lock_files_agree_on_versions() -> None:
         assert pins(lock_file).items() <= everything.items(), lock_file.name
 
 
+def test_page_lock_has_checksums_and_no_addresses() -> None:
+    text = (ROOT / "frontend" / "package-lock.json").read_text(encoding="utf-8")
+    lock = json.loads(text)
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert lock["lockfileVersion"] == 3
+    assert {name: e["version"] for name, e in packages.items()} == {
+        f"node_modules/{name}": version for name, version in page_packages().items()
+    }
+    for entry in packages.values():
+        kind, _, checksum = entry["integrity"].partition("-")
+        assert (kind, len(base64.b64decode(checksum, validate=True))) == ("sha512", 64)
+    assert re.findall(r"^.*(?:resolved|://).*$", text, re.MULTILINE) == []
+
+
+def test_page_packages_are_pinned_and_kept_off_the_registry() -> None:
+    source = json.loads((ROOT / "frontend" / "package.json").read_text(encoding="utf-8"))
+    assert source["private"] is True
+    assert [v for v in page_packages().values() if not re.fullmatch(r"\d+\.\d+\.\d+", v)] == []
+
+
+def test_what_is_fetched_is_what_the_dashboard_serves() -> None:
+    assert frontend.FILES.keys() == page_packages().keys()
+    fetched = {name for wanted in frontend.FILES.values() for name in wanted.values()}
+    assert {name for name in fetched if not name.endswith(".LICENSE.txt")} == set(LIBRARIES)
+    assert all("LICENSE" in wanted for wanted in frontend.FILES.values())
+
+
 def test_every_dependency_has_its_reason_written_down() -> None:
     reasons = (ROOT / "docs" / "decisions" / "0001-dependencies.md").read_text(encoding="utf-8")
     named = {p for source in (ROOT / "requirements").glob("*.in") for p in named_packages(source)}
+    named |= page_packages().keys()
     in_tables = set(
-        re.findall(r"[\w-]+", " ".join(re.findall(r"^\| ([^|]+) \|", reasons, re.MULTILINE)))
+        re.findall(r"[\w.-]+", " ".join(re.findall(r"^\| ([^|]+) \|", reasons, re.MULTILINE)))
     )
     assert named - in_tables == set()
 

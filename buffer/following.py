@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from buffer.commands import Command, Tell
+from buffer.commands import Command
 from buffer.session import Session
 from common.messages import ViewerReport, ViewerState
-from common.units import clock_text
 
 # A player that tells what it shows does so each second; without a word for this long it is gone.
 REPORT_LEASE_SEC = 5.0
@@ -80,16 +79,16 @@ class Following:
             limit_sec=timeline.start_sec(number + 1),
         )
 
-    def _told(self, now_sec: float) -> bool:
-        """Whether a player tells what it shows."""
-        return now_sec < self._reports_until_sec
-
     def tick(self, now_sec: float) -> list[Command]:
         """Hold a session that is there for players when none is left."""
         playback = self.session.playback
         if not self.session.options.awaits_viewer or playback.followed(now_sec):
             return []
         return self.session.pause(True, now_sec) if playback.started else []
+
+    def _told(self, now_sec: float) -> bool:
+        """Whether a player tells what it shows."""
+        return now_sec < self._reports_until_sec
 
     def _follow(
         self,
@@ -101,10 +100,9 @@ class Following:
         rate_ratio: float = 1.0,
         limit_sec: float = math.inf,
     ) -> list[Command]:
-        session, playback = self.session, self.session.playback
+        session = self.session
         session.advance(now_sec)
-        started, stalls = playback.started, playback.rebuffering_events
-        playback.follow(
+        session.playback.follow(
             now_sec,
             state=state,
             position_sec=position_sec,
@@ -113,7 +111,4 @@ class Following:
             rate_ratio=rate_ratio,
             limit_sec=limit_sec,
         )
-        commands = session.greet() if playback.started and not started else []
-        if playback.rebuffering_events > stalls:
-            commands.append(Tell("rebuffering", f"rebuffering at {clock_text(position_sec)}"))
-        return commands + session.go_on(now_sec)
+        return session.go_on(now_sec)

@@ -120,6 +120,17 @@ class Wish:
     position_sec: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What a session needs of the process it lives in."""
+
+    send_demand: Callable[[Ask], None]
+    after: Callable[[float, Callable[[], None]], None]
+    tell: Callable[[Tell], None]
+    refresh: Callable[[], None]
+    count_view: Callable[[], None]
+
+
 @dataclass(slots=True)
 class LiveSession:
     """A session, its output and its files."""
@@ -134,11 +145,7 @@ class LiveSession:
     owner_lease_sec: float
     started_unix_sec: float
     owner_seen_sec: float
-    send_demand: Callable[[Ask], None]
-    after: Callable[[float, Callable[[], None]], None]
-    tell: Callable[[Tell], None]
-    refresh: Callable[[], None]
-    count_view: Callable[[], None]
+    hooks: Hooks
     can_be_watched: bool = False
     stream_url: str = ""
     ended_sec: float | None = None
@@ -195,11 +202,11 @@ class LiveSession:
                 case CloseOutput():
                     self.thread.close(complete=command.complete, closed=self._closed)
                 case RefreshManifest():
-                    self.refresh()
+                    self.hooks.refresh()
                 case CountView():
-                    self.count_view()
+                    self.hooks.count_view()
                 case Tell():
-                    self.tell(command)
+                    self.hooks.tell(command)
                 case _:
                     assert_never(command)
         self.chunks_changed = self.chunks_changed or bool(commands)
@@ -232,10 +239,10 @@ class LiveSession:
         """Say what is wanted now; a second word within a moment waits for the moment's end, the last one counts."""
         if self.core.closing or time.monotonic() - self._asked_sec >= ASK_SPACING_SEC:
             self._to_ask, self._asked_sec = None, time.monotonic()
-            self.send_demand(ask)
+            self.hooks.send_demand(ask)
             return
         if self._to_ask is None:
-            self.after(ASK_SPACING_SEC, self._ask_what_waited)
+            self.hooks.after(ASK_SPACING_SEC, self._ask_what_waited)
         self._to_ask = ask
 
     def _ask_what_waited(self) -> None:

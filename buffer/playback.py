@@ -27,8 +27,6 @@ class Playback:
 
     command_sec: float
     paced: bool
-    # Without a player to follow the playhead stands.
-    needs_player: bool = False
     state: PlaybackState = "startup"
     startup_latency_sec: float | None = None
     rebuffering_events: int = 0
@@ -85,12 +83,19 @@ class Playback:
             self._at_sec = now_sec
 
     def advance(
-        self, now_sec: float, *, limit_sec: float, buffered_until_sec: float, ends_at_limit: bool
+        self,
+        now_sec: float,
+        *,
+        limit_sec: float,
+        buffered_until_sec: float,
+        ends_at_limit: bool,
+        needs_player: bool = False,
     ) -> bool:
         """Move the playhead to `now_sec`; True when it has reached the end of the film.
 
         It does not pass `limit_sec`, the end of what the output was given; `buffered_until_sec` is the end of the
-        verified media. `ends_at_limit` says that nothing comes after the limit.
+        verified media. `ends_at_limit` says that nothing comes after the limit, `needs_player` that the playhead
+        stands where no player moves it.
         """
         span_sec = max(0.0, now_sec - self._at_sec)
         if self.followed(now_sec):
@@ -99,7 +104,7 @@ class Playback:
             return self._at_end or (
                 ends_at_limit and self._position_sec >= limit_sec - _EPSILON_SEC
             )
-        if self.needs_player:
+        if needs_player:
             self._at_sec = now_sec
             return False
         if self.state == "rebuffering" and buffered_until_sec > self._position_sec + _EPSILON_SEC:

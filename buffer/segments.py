@@ -5,6 +5,7 @@ Imports libav (PyAV); import this module only where media is really handled.
 
 from __future__ import annotations
 
+import io
 import struct
 import threading
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ class Segmenter:
 
         Raises MediaError when the bytes are no media, or of another kind than the chunks before.
         """
-        sink = _Sink()
+        sink = io.BytesIO()
         with self._lock:
             joint = self._joint(sequence_num, start_sec)
             remuxer = TimelineRemuxer(
@@ -69,7 +70,7 @@ class Segmenter:
                 remuxer.add_chunk(data)
             finally:
                 remuxer.close()
-            init, media = _parts(sink.data)
+            init, media = _parts(sink.getvalue())
             # Headers differ in what they say of bit rates, and in their edit lists; one is for all.
             self._init = self._init or bytes(init)
             _move(media, _late_ticks(self._init) - _late_ticks(init))
@@ -83,19 +84,7 @@ class Segmenter:
         return before if before and abs(before.video_sec - at_sec) < _SAME_SEC else Joint(at_sec)
 
 
-class _Sink:
-    """What the muxer writes to."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes, /) -> int:
-        """Append."""
-        self.data += data
-        return len(data)
-
-
-def _parts(data: bytearray) -> tuple[bytearray, bytearray]:
+def _parts(data: bytes) -> tuple[bytearray, bytearray]:
     """Return the header and the fragment of a fragmented MP4."""
     init, media = bytearray(), bytearray()
     for kind, at, end in _boxes(data, 0, len(data)):

@@ -15,10 +15,10 @@ import buffer.outputs.null  # noqa: F401  # a light one, and what the first sess
 from buffer import probing
 from buffer.commands import Ask, Tell
 from buffer.errands import Errands
-from buffer.live import LiveSession, OutputThread
+from buffer.live import Hooks, LiveSession, OutputThread
 from buffer.outputs import OutputError, OutputSpec, open_output
 from buffer.report import chunk_map, session_status
-from buffer.starting import Hooks, asked_sec, new_session
+from buffer.starting import asked_sec, new_session
 from buffer.store import HeldChunk
 from buffer.streams import Streams
 from common.config import Settings

@@ -11,7 +11,6 @@ from buffer.commands import (
     Ask,
     CloseOutput,
     Command,
-    CountView,
     HandOver,
     Outcome,
     RefreshManifest,
@@ -21,6 +20,7 @@ from buffer.commands import (
     Tell,
 )
 from buffer.demand import wanted_chunks
+from buffer.news import News
 from buffer.patience import GiveUp, Patience
 from buffer.playback import Playback
 from buffer.records import Record
@@ -62,6 +62,7 @@ class Session:
     _patience: Patience = field(init=False)
     # Chunks that players asked for from elsewhere than around the playhead.
     _extra: set[int] = field(default_factory=set)
+    _news: News = field(default_factory=News)
 
     def __post_init__(self) -> None:
         self._patience = Patience(self.options.give_up_sec, self.options.on_missing)
@@ -146,7 +147,6 @@ class Session:
     def output_took(self, number: int, now_sec: float) -> list[Command]:
         """The output has accepted a chunk (or a hole)."""
         self._in_output -= 1
-        commands: list[Command] = []
         # Neither a hole nor what the output had before a seek is the picture that is waited for.
         awaited = number not in self.missing and self._in_output_before_seek == 0
         self._in_output_before_seek = max(0, self._in_output_before_seek - 1)
@@ -155,27 +155,21 @@ class Session:
             if number in self.records:
                 self.records[number].played = True
         if awaited:
-            commands += self._picture_moves(now_sec)
-        return [*commands, *self.go_on(now_sec)]
+            self._picture_moves(now_sec)
+        return self.go_on(now_sec)
 
     def output_began(self, now_sec: float) -> list[Command]:
         """The output took the first byte of the first chunk, and may take its time for the rest."""
-        return self._picture_moves(now_sec) if not self.playback.started else []
-
-    def _picture_moves(self, now_sec: float) -> list[Command]:
-        if self.closing or self.playback.state not in ("startup", "seeking"):
+        if self.playback.started:
             return []
-        if self.options.awaits_viewer or self.playback.followed(now_sec):
-            # The player tells.
-            return []
-        first = not self.playback.started
-        self.playback.start(now_sec)
-        return self.greet() if first else []
+        self._picture_moves(now_sec)
+        return self.go_on(now_sec)
 
-    def greet(self) -> list[Command]:
-        """Say that playback has started."""
-        latency_sec = self.playback.startup_latency_sec or 0.0
-        return [Tell("playing", f"playback started after {latency_sec:.2f} s"), CountView()]
+    def _picture_moves(self, now_sec: float) -> None:
+        # Where a player shows the film, it tells.
+        by_player = self.options.awaits_viewer or self.playback.followed(now_sec)
+        if not by_player and self.playback.state in ("startup", "seeking") and not self.closing:
+            self.playback.start(now_sec)
 
     def output_failed(self, text: str) -> list[Command]:
         """The output cannot go on."""
@@ -275,15 +269,8 @@ class Session:
         """Return what follows from what is known now."""
         if self.closing:
             return []
-        commands: list[Command] = []
-        stalls = self.playback.rebuffering_events
-        was = self.playback.state
         at_end = self.advance(now_sec)
-        if self.playback.rebuffering_events > stalls:
-            where = clock_text(self.playback.position_sec)
-            commands.append(Tell("rebuffering", f"rebuffering at {where}"))
-        elif was == "rebuffering" and self.playback.state == "playing":
-            commands.append(Tell("playing", "playback goes on"))
+        commands = self._news.of(self.playback)
         if at_end and self._in_output == 0:
             outcome: Outcome = "holes" if self.missing else "played"
             code = ExitCode.HOLES if self.missing else ExitCode.PLAYED
@@ -301,6 +288,7 @@ class Session:
             limit_sec=self._handed_until_sec,
             buffered_until_sec=self.buffered_until_sec,
             ends_at_limit=self.nothing_left,
+            needs_player=self.options.awaits_viewer,
         )
         # Behind a hole at the end the playhead waits for nothing.
         waits = self.playback.state in ("startup", "seeking", "rebuffering")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from buffer.commands import Ask, SessionOptions, Tell
-from buffer.live import LiveSession, OutputThread
+from buffer.commands import SessionOptions
+from buffer.live import Hooks, LiveSession, OutputThread
 from buffer.playback import Playback
 from buffer.session import Session
 from common.manifest import Manifest
@@ -16,20 +14,8 @@ from common.messages import PlayVideo
 
 # What was played stays within reach of players: about as much as a viewer steps back, whatever the film's rate.
 KEEP_BYTES = 48 * 1024 * 1024
-
 # A command waits for a process that starts, at most so long.
 MAX_QUEUED_SEC = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
-    """What a session needs of the process it lives in."""
-
-    send_demand: Callable[[Ask], None]
-    after: Callable[[float, Callable[[], None]], None]
-    tell: Callable[[Tell], None]
-    refresh: Callable[[], None]
-    count_view: Callable[[], None]
 
 
 def asked_sec(msg: PlayVideo, now_sec: float, now_unix_sec: float) -> float:
@@ -43,11 +29,6 @@ def asked_sec(msg: PlayVideo, now_sec: float, now_unix_sec: float) -> float:
     return now_sec - queued_sec - msg.command_age_sec
 
 
-def can_be_watched(msg: PlayVideo) -> bool:
-    """Whether players may take the film from the session: it is pushed nowhere else, at the pace of a viewer."""
-    return msg.output == "stream" or (msg.output == "none" and msg.paced)
-
-
 def new_session(
     msg: PlayVideo,
     manifest: Manifest,
@@ -58,14 +39,18 @@ def new_session(
     now_sec: float,
     hooks: Hooks,
 ) -> LiveSession:
-    """Return a session that has not begun; the viewer asked at `command_sec`."""
+    """Return a session that has not begun; the viewer asked at `command_sec`.
+
+    Players may take the film from one that is pushed nowhere else, at the pace of a viewer.
+    """
+    watchable = msg.output == "stream" or (msg.output == "none" and msg.paced)
     core = Session(
         manifest=manifest,
         options=SessionOptions(
             paced=msg.paced,
             can_seek=msg.output in ("none", "stream"),
             awaits_viewer=msg.output == "stream",
-            keep_bytes=min(KEEP_BYTES, msg.max_buffer_bytes) if can_be_watched(msg) else 0,
+            keep_bytes=min(KEEP_BYTES, msg.max_buffer_bytes) if watchable else 0,
             on_missing=msg.on_missing,
             give_up_sec=msg.give_up_sec,
             target_buffer_sec=msg.target_buffer_sec,
@@ -74,11 +59,7 @@ def new_session(
             max_buffer_bytes=msg.max_buffer_bytes,
             policy=msg.policy,
         ),
-        playback=Playback(
-            command_sec=command_sec,
-            paced=msg.paced,
-            needs_player=msg.output == "stream",
-        ),
+        playback=Playback(command_sec=command_sec, paced=msg.paced),
     )
     pushed = msg.output in ("file", "pipe")
     return LiveSession(
@@ -88,14 +69,10 @@ def new_session(
         spill_dir=spill_dir,
         metadata_url=msg.metadata_url,
         output_text=f"{msg.output} {msg.output_path}" if pushed else msg.output,
-        can_be_watched=can_be_watched(msg),
+        can_be_watched=watchable,
         manifest_sec=msg.manifest_sec,
         owner_lease_sec=msg.owner_lease_sec,
         started_unix_sec=time.time() - (time.monotonic() - command_sec),
         owner_seen_sec=now_sec,
-        send_demand=hooks.send_demand,
-        after=hooks.after,
-        tell=hooks.tell,
-        refresh=hooks.refresh,
-        count_view=hooks.count_view,
+        hooks=hooks,
     )

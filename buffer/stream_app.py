@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
@@ -129,8 +130,8 @@ def _having(get: Callable[[float, Gone], bytes]) -> bytes:
 
 def _transport_stream(watch: Watch, gone: Gone) -> Iterator[bytes]:
     """Yield the film from its beginning, as fast as it is taken and can be had."""
-    sink = bytearray()
-    remuxer = TimelineRemuxer(_Appending(sink), "mpegts")
+    sink = io.BytesIO()
+    remuxer = TimelineRemuxer(sink, "mpegts")
     try:
         facts = watch.facts()
         for number, duration_sec in enumerate(facts.durations_sec):
@@ -143,20 +144,9 @@ def _transport_stream(watch: Watch, gone: Gone) -> Iterator[bytes]:
                 logger.warning("transport stream ends error=%s", error)
                 return
             remuxer.add_chunk(segment.init + segment.media)
-            yield bytes(sink)
-            sink.clear()
+            yield sink.getvalue()
+            sink.seek(0)
+            sink.truncate()
     finally:
         remuxer.close()
-    yield bytes(sink)
-
-
-class _Appending:
-    """What the muxer writes to."""
-
-    def __init__(self, sink: bytearray) -> None:
-        self._sink = sink
-
-    def write(self, data: bytes, /) -> int:
-        """Append."""
-        self._sink += data
-        return len(data)
+    yield sink.getvalue()

@@ -18,7 +18,6 @@ from common.errors import CatalogError
 from common.messages import CommandResult, ViewerReport
 from dashboard import assets
 from dashboard.control import (
-    BadRequest,
     Command,
     NoAnswer,
     NoSession,
@@ -27,6 +26,7 @@ from dashboard.control import (
     result_json,
 )
 from dashboard.feed import HISTORY_SEC, Feed, json_text
+from dashboard.fields import BadRequest
 from dashboard.metrics import exposition
 from dashboard.proxy import film
 from dashboard.stream import event_stream

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from common.config import Settings, require_http_url
 from common.errors import ConfigError
 from common.messages import CommandResult, PlayVideo, SeekTo, SetPaused, StopSession
+from dashboard.fields import BadRequest, number_of, object_of, text_of
 
 Command = PlayVideo | SetPaused | SeekTo | StopSession
 ACTIONS = ("pause", "resume", "stop", "seek", "play")
@@ -17,10 +18,6 @@ VIEWER_LEASE_SEC = 60.0
 _MAX_TEXT = 2000
 # Longer than any film; keeps infinity and integers that no float holds out.
 _MAX_POSITION_SEC = 1e9
-
-
-class BadRequest(ValueError):
-    """A request that cannot be understood; the text names the field."""
 
 
 class NoSession(ValueError):
@@ -39,8 +36,7 @@ def command_from(
     body: Any, *, live_session_id: str | None, settings: Settings, command_id: str
 ) -> Command:
     """Return the command that `body` asks for; a session it starts is named `command_id`."""
-    if not isinstance(body, dict):
-        raise BadRequest("body: expected a JSON object")
+    body = object_of(body)
     for name in body.keys() - _FIELDS:
         raise BadRequest(f"{str(name)[:80]}: no such field; known are {', '.join(sorted(_FIELDS))}")
     action = body.get("action")
@@ -48,8 +44,8 @@ def command_from(
         raise BadRequest(f"action: expected one of {', '.join(ACTIONS)}")
     if action == "play":
         return _play(body, settings, command_id)
-    position_sec = _position(body) if action == "seek" else 0.0
-    session_id = _text(body, "session_id") if "session_id" in body else live_session_id
+    position_sec = number_of(body, "position_sec", _MAX_POSITION_SEC) if action == "seek" else 0.0
+    session_id = text_of(body, "session_id", _MAX_TEXT) if "session_id" in body else live_session_id
     if session_id is None:
         raise NoSession("no session is playing")
     if action == "seek":
@@ -63,7 +59,7 @@ def _play(body: dict[str, Any], settings: Settings, command_id: str) -> PlayVide
     url = settings.metadata_service_url
     if "metadata_url" in body:
         try:
-            url = require_http_url("metadata_url", _text(body, "metadata_url"))
+            url = require_http_url("metadata_url", text_of(body, "metadata_url", _MAX_TEXT))
         except ConfigError as error:
             raise BadRequest(str(error)) from error
     output = body.get("output", "none")
@@ -71,8 +67,8 @@ def _play(body: dict[str, Any], settings: Settings, command_id: str) -> PlayVide
         raise BadRequest(f"output: expected one of {', '.join(OUTPUTS)}")
     return PlayVideo(
         command_id=command_id,
-        session_id=_text(body, "session_id") if "session_id" in body else command_id,
-        video_id=_text(body, "video_id"),
+        session_id=text_of(body, "session_id", _MAX_TEXT) if "session_id" in body else command_id,
+        video_id=text_of(body, "video_id", _MAX_TEXT),
         metadata_url=url,
         manifest_json=b"",
         command_age_sec=0.0,
@@ -90,21 +86,6 @@ def _play(body: dict[str, Any], settings: Settings, command_id: str) -> PlayVide
         max_buffer_bytes=settings.max_buffer_bytes,
         owner_lease_sec=VIEWER_LEASE_SEC if output == "stream" else 0.0,
     )
-
-
-def _text(body: dict[str, Any], name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not value or len(value) > _MAX_TEXT:
-        raise BadRequest(f"{name}: expected a text of 1-{_MAX_TEXT} characters")
-    return value
-
-
-def _position(body: dict[str, Any]) -> float:
-    value = body.get("position_sec")
-    usable = isinstance(value, int | float) and not isinstance(value, bool)
-    if not usable or not 0 <= value <= _MAX_POSITION_SEC:  # type: ignore[operator]
-        raise BadRequest("position_sec: expected a number of seconds, 0 or more")
-    return float(value)  # type: ignore[arg-type]  # checked above
 
 
 def result_json(result: CommandResult) -> dict[str, Any]:

@@ -51,7 +51,7 @@ export function followStatus(next) {
   byId("watch-button").hidden = !(watchable && watched !== status.session_id && status.output !== "stream");
   if (watched === status.session_id) {
     obey(player.wish);
-    if (!status.live) stopReporting();
+    if (!status.live) standStill();
   } else if (watchable && status.output === "stream") {
     attach(status.session_id, asked?.sessionId === status.session_id ? asked.positionSec : status.buffer.playhead_sec);
   } else if (watchable) {
@@ -106,7 +106,7 @@ function detach() {
   watched = "";
 }
 
-function stopReporting() {
+function standStill() {
   if (film.ended || !started) return;
   film.pause();
 }

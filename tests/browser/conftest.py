@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,19 +10,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from cluster import EmbeddedCluster, LinkProfile
+from cluster import EmbeddedCluster
 from cluster.sample import make_sample_film
-from tests.process.support import Viewer
+from tests.process.support import LINKS, Viewer
 from tests.standing import Standing
 
 FILM_SEC = 24
 FILM = "film"
 OTHER = "other"
-LINKS = (
-    LinkProfile(rate_mbps=6, rtt_ms=10),
-    LinkProfile(rate_mbps=4, rtt_ms=20),
-    LinkProfile(rate_mbps=3, rtt_ms=30),
-)
 FLAGS = (
     "--disable-gpu",
     "--no-sandbox",
@@ -34,24 +28,13 @@ FLAGS = (
 )
 
 
-def chromium() -> str:
-    """Return the browser's program; without one the test is skipped, or fails where nothing may be skipped."""
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, filter(None, names))), None)
-    if found is None:
-        text = "needs Chromium (CHROMIUM names another program)"
-        if os.environ.get("VSTACK_REQUIRE_ALL"):
-            pytest.fail(text)
-        pytest.skip(text)
-    return found
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser; while it is open, its driver has an event loop in this thread, which others would not bear."""
-    program = chromium()
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        started = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=list(FLAGS)
+        )
         yield started
         started.close()
 

@@ -13,10 +13,11 @@ from playwright.sync_api import Page, expect
 from cluster import EmbeddedCluster
 from cluster.sample import read_frame_number
 from tests.browser.conftest import FILM, FILM_SEC, OTHER
+from tests.needs import needs
 from tests.standing import Standing
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [needs("chromium"), pytest.mark.timeout(120)]
 
 FPS = 25
 # What the page draws of the picture it shows, as raw colours; and the time it says it is.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,14 +27,6 @@ from tests.status_builders import (
     scores,
 )
 from tests.waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    """Return a folder whose path is short enough for sockets."""
-    path = Path(tempfile.mkdtemp(prefix="vsd-", dir="/tmp"))
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,14 +13,6 @@ from tests.dashboard_harness import Dashboard, FakeStack
 from tests.metric_samples import SESSION_LABELS, Values, value, values_in
 from tests.status_builders import NODE_A, NODE_B, a_score, a_session, scheduler_status, scores
 from tests.waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    """Return a folder whose path is short enough for sockets."""
-    path = Path(tempfile.mkdtemp(prefix="vsm-", dir="/tmp"))
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from common import http_guard as guard
 from common.config import Settings
 from common.messages import PlayVideo, SeekTo, SetPaused, StopSession
 from common.status import StatusModel
-from dashboard.control import BadRequest, Command, NoSession, command_from
+from dashboard.control import Command, NoSession, command_from
 from dashboard.feed import HISTORY_SEC, MAX_VIEWERS, Feed, History, StackSight, json_text
+from dashboard.fields import BadRequest
 from dashboard.stream import HEARTBEAT_SEC, Viewer
 from tests.status_builders import (
     NODE_A,

@@ -20,7 +20,6 @@ class Watched:
 
     def __init__(self, *, awaits_viewer: bool = True, held: int = 3) -> None:
         self.viewing = Viewing(a_manifest(10), awaits_viewer=awaits_viewer, keep_bytes=KEEP_BYTES)
-        self.viewing.core.playback.needs_player = awaits_viewer
         self.following = Following(self.viewing.core)
         self.core = self.viewing.core
         for number in range(held):
@@ -118,6 +117,7 @@ def test_a_player_that_waits_for_what_is_not_there_is_rebuffering() -> None:
     watched.say("playing", 9.98)
     assert watched.shown()[0] == "playing"
     assert watched.core.playback.rebuffering_events == 1
+    assert watched.viewing.told("playing")[1:] == ["playback goes on"]
 
 
 def test_when_the_last_player_is_gone_the_film_is_held() -> None:

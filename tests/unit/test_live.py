@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from buffer.commands import Ask, SessionOptions, Tell
-from buffer.live import LiveSession, OutputThread
+from buffer.live import Hooks, LiveSession, OutputThread
 from buffer.outputs.null import NullOutput
 from buffer.playback import Playback
 from buffer.session import Session
@@ -38,11 +38,13 @@ class Live:
             owner_lease_sec=0.0,
             started_unix_sec=0.0,
             owner_seen_sec=0.0,
-            send_demand=self.asked.append,
-            after=lambda _delay_sec, action: self.timers.append(action),
-            tell=lambda _tell: None,
-            refresh=lambda: None,
-            count_view=lambda: None,
+            hooks=Hooks(
+                send_demand=self.asked.append,
+                after=lambda _delay_sec, action: self.timers.append(action),
+                tell=lambda _tell: None,
+                refresh=lambda: None,
+                count_view=lambda: None,
+            ),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.messages import ViewerReport
-from dashboard.control import BadRequest
+from dashboard.fields import BadRequest
 from dashboard.viewing import report_from
 
 

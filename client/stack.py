@@ -104,7 +104,7 @@ class PrivateStack:
         environment = {
             **os.environ,
             "VSTACK_RUN_DIR": str(self.run_dir),
-            "VSTACK_WATCH_PARENT": "1",
+            "VSTACK_WATCH_PARENT": str(os.getpid()),
             "HONCHO_PROCESS_NAME": name,
             "PYTHONPATH": str(PROJECT_DIR),
             "PYTHONSAFEPATH": "1",

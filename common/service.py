@@ -62,7 +62,11 @@ class Service:
         self._wake_lock = threading.RLock()
         self._parent_pid = os.getppid()
         if watch_parent is None:
-            watch_parent = os.environ.get("VSTACK_WATCH_PARENT") == "1"
+            # The parent's process id, for it may be gone before we look; or 1: whoever it is now.
+            told = os.environ.get("VSTACK_WATCH_PARENT", "")
+            told_pid = int(told) if told.isdecimal() else 0
+            self._parent_pid = told_pid if told_pid > 1 else self._parent_pid
+            watch_parent = told_pid > 0
         if watch_parent:
             self.every(_PARENT_CHECK_SEC, self._check_parent)
 

@@ -59,3 +59,14 @@ def test_the_death_of_the_parent_ends_the_loop(run_dir: Path) -> None:
         # The parent ends; its child, our grandchild, holds the pipe until it has closed.
         out, _ = parent.communicate("x", timeout=20)
         assert out == "closed\n"
+
+
+def test_a_parent_that_died_before_the_start_ends_the_loop(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as parent:
+        parent.wait(20)
+    monkeypatch.setenv("VSTACK_WATCH_PARENT", str(parent.pid))
+    with start(run_dir) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "closed\n"

@@ -11,7 +11,6 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import get_args
 from urllib.parse import unquote
 
 import pytest
@@ -22,14 +21,11 @@ if __name__ == "__main__":
 
 from common.config import Settings  # noqa: E402
 from common.errors import ExitCode  # noqa: E402
-from common.messages import EventKind  # noqa: E402
-from common.status import StatusModel  # noqa: E402
 
 README = ROOT / "README.md"
 DOCUMENTS = sorted(
     [README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 )
-OPERATIONS = ROOT / "docs" / "operations.md"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 BEGIN = (
     "<!-- settings: generated from common/config.py by `python tests/contract/test_readme.py` -->"
@@ -209,16 +205,6 @@ def test_every_test_and_variable_named_exists(path: Path) -> None:
     ]
     code = "\n".join(p.read_text(encoding="utf-8") for p in (*sources, ROOT / ".ci" / "run"))
     assert {name for name in named if not re.search(rf"\b{name}\b", code)} == set()
-
-
-def test_the_json_lines_are_those_of_the_code() -> None:
-    text = OPERATIONS.read_text(encoding="utf-8").partition("## The `--json` lines")[2]
-    events, _, rest = text.partition("| summary field |")
-    first_column = re.findall(r"^\| (`.+?) \|", rest.partition("```")[0], re.MULTILINE)
-    named = {name for cell in first_column for name in re.findall(r"`(\w+)`", cell)}
-    assert named == StatusModel().summary().keys() | {"error"}
-    kinds = set(re.findall(r"`(\w+)`", events))
-    assert set(get_args(EventKind)) <= kinds
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda p: p.name)

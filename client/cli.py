@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -12,20 +11,20 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
+from client.printable import printable
+from client.reporter import Reporter
 from client.smart_client import PlayOptions, SmartClient
 from client.stdout import StdoutPipe
-from client.terminal import Screen, closing_text, live_text, mute, open_closed_streams
+from client.terminal import open_closed_streams
 from common.config import Settings, load_settings
 from common.errors import ConfigError, ExitCode, VideoClientError
 from common.log import configure_logging
-from common.messages import LogEvent, Policy, SchedulerStatus, SessionStatus
+from common.messages import Policy
 from common.units import clock_text
 
 PLAYERS = ("auto", "none")
 POLICIES = get_args(Policy)
 FILE_ENDINGS = (".mp4", ".m4v", ".mkv", ".ts")
-JSON_STATUS_SEC = 1.0
-QUIET_STATUS_SEC = 10.0
 EXIT_CODES = """exit codes:
   0 played to the end    1 internal error      2 wrong arguments or settings
   3 metadata service     4 no such video       5 a chunk cannot be had
@@ -60,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     add("--private", action="store_true", help="do not join a running stack")
     add("--config", type=Path, metavar="FILE", help="settings in TOML")
     add("--json", action="store_true", help="one JSON object a line; the last one is the summary")
+    add("--plain", action="store_true", help="plain lines on a terminal, too, and no live view")
     add("--quiet", action="store_true", help="say nothing but errors")
     return made
 
@@ -110,20 +110,19 @@ class Run:
         self._interrupted = False
         self._playing: asyncio.Task[bool] | None = None
         self._ending: asyncio.Future[bool] | None = None
-        self._shown_sec = 0.0
-        self._bytes: tuple[float, int] = (0.0, 0)
-        self._rate_mbps = 0.0
-        self._nodes: list[str] = []
-        human = sys.stderr if arguments.output == "-" else sys.stdout
-        quiet = arguments.quiet or arguments.json
+        self.reporter = Reporter(
+            sys.stderr if arguments.output == "-" else sys.stdout,
+            json_lines=arguments.json,
+            quiet=arguments.quiet,
+            plain=arguments.plain,
+        )
         self.client = SmartClient(
             settings=settings_from(arguments),
             dashboard=arguments.dashboard,
             private=True if arguments.private else None,
-            on_message=self._on_message,
+            on_message=lambda msg: self.reporter.heard(msg, self.client.session_id),
             command_sec=command_sec,
         )
-        self.screen = Screen(human, quiet=quiet)
 
     async def play(self) -> int:
         """Play, show, clean up; return the exit code."""
@@ -133,11 +132,34 @@ class Run:
         # Under nohup the end of the terminal is to be ignored.
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             loop.add_signal_handler(signal.SIGHUP, self._interrupt)
-        self._playing = playing = asyncio.create_task(
-            self.client.play_video(self.arguments.video_id, self._options())
-        )
-        if self.arguments.stop_after is not None:
-            loop.call_later(self.arguments.stop_after, self._end)
+        options, screen = self._options(), self.reporter.screen
+        if screen.wants_view:
+            for number in (signal.SIGTSTP, signal.SIGQUIT):
+                loop.add_signal_handler(number, self._step_aside, number)
+        screen.open()
+        try:
+            self._playing = asyncio.create_task(
+                self.client.play_video(self.arguments.video_id, options)
+            )
+            drawing = asyncio.create_task(self.reporter.redraw(self.client.get_status))
+            if self.arguments.stop_after is not None:
+                loop.call_later(self.arguments.stop_after, self._end)
+            await self._until_over(self._playing, drawing)
+        finally:
+            screen.close()
+        summary = self.client.summary()
+        if self._interrupted:
+            summary["exit_code"] = int(ExitCode.INTERRUPTED)
+        self.reporter.summary(summary)
+        # The summary line carries the reason itself.
+        told = "" if self.arguments.json or not summary["exit_code"] else summary["message"]
+        reason = self.client.error or told
+        if reason and not self._interrupted:
+            print(f"main.py: {printable(str(reason))}", file=sys.stderr)
+        return int(summary["exit_code"])
+
+    async def _until_over(self, playing: asyncio.Task[bool], drawing: asyncio.Task[None]) -> None:
+        """Wait for the end of the film, then end everything that was started for it."""
         try:
             await playing
         except asyncio.CancelledError:
@@ -147,20 +169,8 @@ class Run:
             await self.client.stop()
             if self.pipe is not None:
                 await asyncio.to_thread(self.pipe.close)
-            self.screen.close()
-        summary = self.client.summary()
-        if self._interrupted:
-            summary["exit_code"] = int(ExitCode.INTERRUPTED)
-        if self.arguments.json:
-            self._json({"event": "summary", **summary})
-        else:
-            self.screen.say(closing_text(summary))
-            told = self.client.error is not None or self._interrupted
-            if summary["exit_code"] and not told and summary["message"]:
-                print(f"main.py: {summary['message']}", file=sys.stderr)
-        if self.client.error is not None and not self._interrupted:
-            print(f"main.py: {self.client.error}", file=sys.stderr)
-        return int(summary["exit_code"])
+            drawing.cancel()
+            await asyncio.gather(drawing, return_exceptions=True)
 
     def _options(self) -> PlayOptions:
         arguments = self.arguments
@@ -184,6 +194,14 @@ class Run:
         self._interrupted = True
         self._end()
 
+    def _step_aside(self, number: signal.Signals) -> None:
+        """Give the terminal back for as long as we are suspended (or for good), as the signal does by default."""
+        loop = asyncio.get_running_loop()
+        with self.reporter.screen.put_aside():
+            loop.remove_signal_handler(number)
+            os.kill(os.getpid(), number)
+        loop.add_signal_handler(number, self._step_aside, number)
+
     def _end(self) -> None:
         """End the session, or whatever comes before there is one."""
         if self.client.playing:
@@ -192,72 +210,6 @@ class Run:
             self._interrupted = True
             if self._playing is not None:
                 self._playing.cancel()
-
-    # ------------------------------------------------------------ showing
-
-    def _on_message(self, msg: object) -> None:
-        if isinstance(msg, SchedulerStatus):
-            self._measure(msg)
-        elif isinstance(msg, LogEvent) and self._is_ours(msg):
-            if self.arguments.json:
-                self._json({"event": msg.kind, "text": msg.text, "at_unix_sec": msg.at_unix_sec})
-            else:
-                self.screen.say(f"{time.strftime('%H:%M:%S')} {msg.text}")
-        elif isinstance(msg, SessionStatus) and msg.session_id == self.client.session_id:
-            self._show(msg)
-
-    def _is_ours(self, event: LogEvent) -> bool:
-        """Whether it is about our session, or about the stack we hold."""
-        about_the_stack = event.session_id == "" and event.kind == "session"
-        return about_the_stack or event.session_id == self.client.session_id
-
-    def _measure(self, msg: SchedulerStatus) -> None:
-        mine = [f for f in msg.in_flight if f.session_id == self.client.session_id]
-        self._nodes = sorted({f.node_url for f in mine})
-        total = sum(
-            t.received_bytes for t in msg.sessions if t.session_id == self.client.session_id
-        )
-        total += sum(f.received_until_bytes - f.start_bytes for f in mine)
-        then_sec, before = self._bytes
-        span_sec = msg.published_unix_sec - then_sec
-        if span_sec >= 1.0:
-            self._rate_mbps = max(0.0, (total - before) * 8e-6 / span_sec) if then_sec else 0.0
-            self._bytes = (msg.published_unix_sec, total)
-
-    def _show(self, status: SessionStatus) -> None:
-        self.screen.show(live_text(status, self._rate_mbps, self._nodes))
-        now_sec = time.monotonic()
-        if self.arguments.json and now_sec - self._shown_sec >= JSON_STATUS_SEC:
-            self._shown_sec = now_sec
-            self._json(
-                {
-                    "event": "status",
-                    "state": status.state,
-                    "playhead_sec": status.playhead_sec,
-                    "duration_sec": status.duration_sec,
-                    "buffer_level_sec": status.buffer_level_sec,
-                    "rebuffering_events": status.rebuffering_events,
-                    "stalled_sec": status.stalled_sec,
-                    "rate_mbps": self._rate_mbps,
-                    "chunks_played": status.chunks_played,
-                }
-            )
-        elif (
-            status.startup_latency_sec is not None
-            and now_sec - self._shown_sec >= QUIET_STATUS_SEC
-            and not self.screen.live
-        ):
-            self._shown_sec = now_sec
-            self.screen.say(
-                f"{time.strftime('%H:%M:%S')} {status.state} at {clock_text(status.playhead_sec)}, "
-                f"buffer {status.buffer_level_sec:.1f} s"
-            )
-
-    def _json(self, line: dict[str, Any]) -> None:
-        try:
-            print(json.dumps(line, allow_nan=False), flush=True)
-        except OSError:
-            mute(sys.stdout)
 
 
 def list_videos(settings: Settings) -> int:
@@ -268,7 +220,8 @@ def list_videos(settings: Settings) -> int:
     videos = catalog.videos(limit=1000)
     for video in videos:
         length = clock_text(video.duration_sec)
-        print(f"{video.video_id:<32} {length:>8} {video.total_chunks:>5} chunks  {video.title}")
+        title = printable(video.title)
+        print(f"{video.video_id:<32} {length:>8} {video.total_chunks:>5} chunks  {title}")
     if not videos:
         print("no videos")
     return ExitCode.PLAYED
@@ -287,7 +240,7 @@ def main(argv: list[str] | None = None, *, command_sec: float | None = None) -> 
         run = Run(arguments, command_sec)
         return asyncio.run(run.play())
     except VideoClientError as error:
-        print(f"main.py: {error}", file=sys.stderr)
+        print(f"main.py: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED

@@ -1,16 +1,25 @@
-"""What a viewer reads in the terminal: one live line, the status block, the closing words."""
+"""What a viewer reads in the terminal: the live view or plain lines, the status block, the closing words."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from common.messages import SessionStatus
+from client.printable import printable
+from client.stderr import STDERR_FD, StderrLines, same_terminal
 from common.units import bytes_text, clock_text, short_node
 
-BAR_CELLS = 20
+if TYPE_CHECKING:
+    from client.live_figures import LiveFigures
+    from client.live_screen import LiveScreen
+
+# Values of TERM that promise no cursor to move.
+TERMINALS_THAT_ONLY_WRITE = ("", "dumb", "unknown")
 RULE = "=" * 60
 
 
@@ -83,18 +92,6 @@ def closing_text(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def live_text(status: SessionStatus, rate_mbps: float, nodes: list[str]) -> str:
-    """Return the live line: state, position, buffer bar, rate and the nodes at work."""
-    filled = min(1.0, status.buffer_level_sec / max(status.target_buffer_sec, 0.1))
-    bar = "█" * round(filled * BAR_CELLS)
-    at_work = " ".join(short_node(url) for url in nodes) or "-"
-    return (
-        f"{status.state:<11} {clock_text(status.playhead_sec)}/{clock_text(status.duration_sec)} "
-        f"buffer {bar:░<{BAR_CELLS}} {status.buffer_level_sec:4.1f} s "
-        f"{rate_mbps:5.1f} Mbit/s from {at_work}"
-    )
-
-
 def open_closed_streams() -> None:
     """Give output and errors somewhere to go when the command was started without them."""
     for name in ("stdout", "stderr"):
@@ -111,46 +108,82 @@ def mute(stream: TextIO) -> None:
 
 
 class Screen:
-    """Writes for people: a line that renews itself on a terminal, plain lines elsewhere."""
+    """Writes for people: a live view on a terminal, plain lines elsewhere and before the view's first figures."""
 
-    def __init__(self, stream: TextIO, *, quiet: bool) -> None:
+    def __init__(self, stream: TextIO, *, quiet: bool, plain: bool = False) -> None:
+        # Whether there is to be a live view.
+        self.wants_view = not quiet and not plain and _can_redraw(stream)
         self._stream = stream
         self._quiet = quiet
-        self._live: Any = None
-        if stream.isatty() and not quiet:
-            from rich.console import Console
-            from rich.live import Live
+        self._fd: int | None = None
+        self._errors: StderrLines | None = None
+        self._live: LiveScreen | None = None
+        if isinstance(stream, io.TextIOWrapper):
+            # A title that the stream's encoding lacks must not end the film.
+            stream.reconfigure(errors="replace")
 
-            console = Console(file=stream, highlight=False)
-            self._live = Live(console=console, refresh_per_second=4, transient=True)
-            self._live.start()
-
-    @property
-    def live(self) -> bool:
-        """Whether a live line is shown."""
-        return self._live is not None
+    def open(self) -> None:
+        """Prepare for the view; what is started from now on cannot write into it."""
+        if self.wants_view:
+            self._stream.flush()
+            self._fd = os.dup(self._stream.fileno())
+            if same_terminal(self._fd, STDERR_FD):
+                self._errors = StderrLines()
 
     def say(self, text: str) -> None:
         """Write lines that stay."""
         if self._quiet:
             return
-        if self._live is not None:
-            self._live.console.print(text, markup=False)
+        for line in text.split("\n"):
+            if self._live is not None:
+                self._live.say(line)
+            else:
+                self._print(printable(line), self._stream)
+
+    def show(self, figures: LiveFigures) -> None:
+        """Draw the live view anew; nothing happens when it is not wanted, or over."""
+        if self._fd is None:
             return
-        try:
-            print(text, file=self._stream, flush=True)
-        except OSError:
-            mute(self._stream)
+        if self._live is None:
+            from client.live_screen import LiveScreen
 
-    def show(self, text: str) -> None:
-        """Renew the live line; nothing happens without a terminal."""
+            self._live = LiveScreen(self._stream, self._fd)
+        for line in self._errors.take() if self._errors is not None else ():
+            self._live.say(line)
+        self._live.show(figures)
+
+    @contextlib.contextmanager
+    def put_aside(self) -> Iterator[None]:
+        """Leave the terminal to others inside the block."""
         if self._live is not None:
-            from rich.text import Text
-
-            self._live.update(Text(text, no_wrap=True, overflow="ellipsis"))
+            self._live.suspend()
+        yield
+        if self._live is not None:
+            self._live.resume()
 
     def close(self) -> None:
-        """Give the terminal back."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        """Give the terminal back; what follows is plain. Idempotent."""
+        self.wants_view = False
+        live, self._live = self._live, None
+        errors, self._errors = self._errors, None
+        fd, self._fd = self._fd, None
+        left = errors.close() if errors is not None else []
+        if live is not None:
+            for line in left:
+                live.say(line)
+            live.close()
+        else:
+            for line in left:
+                self._print(printable(line), sys.stderr)
+        if fd is not None:
+            os.close(fd)
+
+    def _print(self, line: str, stream: TextIO) -> None:
+        try:
+            print(line, file=stream, flush=True)
+        except OSError:
+            mute(stream)
+
+
+def _can_redraw(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM", "") not in TERMINALS_THAT_ONLY_WRITE

@@ -181,13 +181,3 @@ def test_two_viewers_do_not_disturb_each_other(
     for playing, path in zip(both, outputs, strict=True):
         assert playing.finish().code == 0
         assert_same_film(path, film)
-
-
-def test_a_terminal_shows_a_live_line(viewer: Viewer, tmp_path: Path) -> None:
-    # `script` gives the command a terminal of its own.
-    seen = tmp_path / "seen"
-    command = f"python main.py {FILM_ID} --no-pace"
-    done = viewer.start_command(["script", "-qec", command, str(seen)]).finish()
-    assert done.code == 0
-    assert "buffer" in seen.read_text("utf-8", "replace")
-    assert "Mbit/s from" in seen.read_text("utf-8", "replace")

@@ -88,6 +88,15 @@ def pack_value(item: object) -> bytes:
     return _packed(_plain(item))
 
 
+def unpack_value(cls: type[T], data: bytes, name: str) -> T:
+    """Return the value of `cls` in what `pack_value` made; raise ProtocolError, which calls it `name`."""
+    raw = _unpacked(name, data)
+    try:
+        return typing.cast(T, _reader(cls)(raw))
+    except _Misfit as misfit:
+        raise ProtocolError(f"{name}{misfit}") from None
+
+
 def pack_list(items: Sequence[bytes]) -> bytes:
     """Return the packed list of items that are packed already."""
     header: bytes = msgpack.Packer().pack_array_header(len(items))
@@ -128,12 +137,7 @@ def decode(frames: list[bytes]) -> Any:
     cls = _BY_TAG.get(tag)
     if cls is None:
         raise ProtocolError(f"unknown message {tag[:80]!r}")
-    if len(frames[1]) > MAX_BODY_BYTES:
-        raise ProtocolError(f"{tag}: {len(frames[1])} bytes, at most {MAX_BODY_BYTES}")
-    try:
-        body = msgpack.unpackb(frames[1])
-    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
-        raise ProtocolError(f"{tag}: not msgpack: {error}") from error
+    body = _unpacked(tag, frames[1])
     version = body.get("v") if isinstance(body, dict) else None
     if type(version) is not int or version != PROTOCOL_VERSION:
         raise ProtocolError(
@@ -143,6 +147,15 @@ def decode(frames: list[bytes]) -> Any:
         return _reader(cls)(body.get("m"))
     except _Misfit as misfit:
         raise ProtocolError(f"{tag}{misfit}") from None
+
+
+def _unpacked(name: str, data: bytes) -> Any:
+    if len(data) > MAX_BODY_BYTES:
+        raise ProtocolError(f"{name}: {len(data)} bytes, at most {MAX_BODY_BYTES}")
+    try:
+        return msgpack.unpackb(data)
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
+        raise ProtocolError(f"{name}: not msgpack: {error}") from error
 
 
 def _writer(cls: type) -> _Writer:

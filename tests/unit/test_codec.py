@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
-from typing import Any, Literal
+from typing import Any
 
 import msgpack
 import pytest
@@ -16,34 +14,9 @@ from common import codec
 from common.errors import ProtocolError
 from common.messages import ChunkFinished, Demand, KeepAlive, LogEvent, SetPaused
 from tests.builders import a_beat, a_chunk, a_coded_chunk, a_demand
+from tests.wire_values import INTEGERS, TEXTS, values_of
 
 TAGS = sorted(codec.registered())
-INTEGERS = st.integers(-(2**63), 2**64 - 1)
-FLOATS = st.floats(allow_nan=False, allow_infinity=False)
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-PLAIN: dict[Any, st.SearchStrategy[Any]] = {
-    str: TEXTS,
-    int: INTEGERS,
-    float: FLOATS,
-    bool: st.booleans(),
-    bytes: st.binary(max_size=50),
-}
-
-
-def values_of(hint: Any) -> st.SearchStrategy[Any]:
-    """Return a strategy for an annotation that messages may have."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return st.one_of(*(st.none() if a is type(None) else values_of(a) for a in arguments))
-    if origin is tuple:
-        return st.lists(values_of(arguments[0]), max_size=3).map(tuple)
-    if origin is Literal:
-        return st.sampled_from(arguments)
-    if dataclasses.is_dataclass(hint):
-        hints = typing.get_type_hints(hint)
-        parts = {f.name: values_of(hints[f.name]) for f in dataclasses.fields(hint)}
-        return st.builds(typing.cast(type, hint), **parts)
-    return PLAIN[hint]
 
 
 def body_of(msg: object) -> dict[str, Any]:
@@ -283,3 +256,22 @@ def test_an_annotation_the_wire_does_not_know_is_a_bug_of_ours() -> None:
 
     with pytest.raises(TypeError, match="no union"):
         codec._reader(Strange)
+
+
+def test_a_single_value_can_be_read_back() -> None:
+    chunk = a_chunk()
+    assert codec.unpack_value(type(chunk), codec.pack_value(chunk), "chunk") == chunk
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\xc1", r"^lent: not msgpack"),
+        (msgpack.packb({"session_id": 5}), r"^lent\.session_id: expected str, got int"),
+        (msgpack.packb([]), r"^lent: expected a map, got list"),
+        (bytes(codec.MAX_BODY_BYTES + 1), rf"^lent: {codec.MAX_BODY_BYTES + 1} bytes"),
+    ],
+)
+def test_a_single_value_that_does_not_fit_is_named(data: bytes, reason: str) -> None:
+    with pytest.raises(ProtocolError, match=reason):
+        codec.unpack_value(KeepAlive, data, "lent")

@@ -5,7 +5,8 @@ VideoClientError
 ├── ProtocolError          a message that does not fit its definition     (dropped and counted)
 ├── StackError             the processes could not be started or reached  exit 1
 ├── CatalogError           the metadata service or its manifest           exit 3 or 4
-└── FetchError             a chunk could not be had                       exit 5 or 6
+├── FetchError             a chunk could not be had                       exit 5 or 6
+└── RecordingError         a recording that cannot be read                exit 2
 """
 
 from __future__ import annotations
@@ -79,3 +80,9 @@ class FetchError(VideoClientError):
         self.exit_code = (
             ExitCode.INTEGRITY if fault == "integrity" else ExitCode.CHUNK_UNRECOVERABLE
         )
+
+
+class RecordingError(VideoClientError):
+    """A file is no recording, or a damaged one; the message names the file, the place and the reason."""
+
+    exit_code = ExitCode.USAGE

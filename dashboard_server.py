@@ -10,13 +10,13 @@ import sys
 
 from common.log import configure_logging
 from dashboard.link import NewestStack
-from dashboard.service import parse_settings, run, serve
+from dashboard.service import parse_settings, run, serve, watching
 
 
 def start(arguments: list[str]) -> int:
     """Serve until stopped; return the exit code."""
     settings = parse_settings(arguments, program="dashboard_server.py", about=__doc__ or "")
-    return serve(settings, NewestStack())
+    return serve(settings, watching(NewestStack()))
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ class Feed:
         self._model = StatusModel()
         self._history = History()
         self._sight = StackSight()
+        self._recording = ""
         self._viewers = 0
         self.applied_messages = 0
         self.dropped_messages = 0
@@ -86,6 +87,11 @@ class Feed:
             self._sight = sight
             self.dropped_messages = dropped_messages
             self._history.sample(self._model, now_unix_sec)
+
+    def name_recording(self, text: str) -> None:
+        """Say that what is shown is a recording, and of what; a feed without these words is live."""
+        with self._lock:
+            self._recording = text
 
     # ------------------------------------------------------------ viewers
 
@@ -138,6 +144,7 @@ class Feed:
             return {
                 **model.client_status(session_id),
                 "stack": asdict(self._sight) | {"running": self._sight.running},
+                "recording": self._recording,
                 "in_flight": model.in_flight(session_id),
                 "workers": model.workers(),
                 "targets": model.performance_targets(session_id),

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import waitress
 from waitress import wasyncore
@@ -25,7 +25,7 @@ from common.config import Settings, load_settings
 from common.endpoints import Endpoints, RoleLock
 from common.errors import ConfigError, ExitCode, VideoClientError
 from common.http_guard import is_loopback
-from dashboard.app import SERVICE_NAME, create_app
+from dashboard.app import SERVICE_NAME, Commands, create_app
 from dashboard.feed import Feed
 from dashboard.link import StackLink
 
@@ -39,16 +39,35 @@ _DRAIN_SEC = 1.0
 _MAX_UNSENT_BYTES = 1024 * 1024
 
 
+class Link(Commands, Protocol):
+    """What fills the feed, and takes commands to where they belong."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended by a bug."""
+
+    def start(self) -> None:
+        """Begin to fill the feed."""
+
+    def stop(self) -> None:
+        """Let go of everything; idempotent."""
+
+
+def watching(locate: Callable[[], Endpoints]) -> Callable[[Feed], Link]:
+    """Return what makes a link to the stack that `locate` says, whichever that is at the time."""
+    return lambda feed: StackLink(feed, locate, on_end=feed.stopping.set)
+
+
 def serve(
-    settings: Settings, locate: Callable[[], Endpoints], *, lock_run_dir: Path | None = None
+    settings: Settings, link_for: Callable[[Feed], Link], *, lock_run_dir: Path | None = None
 ) -> int:
     """Run the dashboard until a signal, or the parent's death where that is watched.
 
-    `locate` says which stack to watch; `lock_run_dir` is where this is the one dashboard. Returns
+    `link_for` makes what fills the feed; `lock_run_dir` is where this is the one dashboard. Returns
     the exit code.
     """
     feed = Feed(boot_id=uuid.uuid4().hex[:8], started_unix_sec=time.time())
-    link = StackLink(feed, locate, on_end=feed.stopping.set)
+    link = link_for(feed)
     host, port = settings.dashboard_host, settings.dashboard_port
     names = frozenset({socket.gethostname().lower()}) if not is_loopback(host) else frozenset()
     app = create_app(feed, link, settings=settings, configured_hosts=names)

@@ -17,7 +17,7 @@ export function drawStatus(status) {
   for (const url of [...status.node_urls, ...Object.keys(status.network_stats)]) nodeIndex(url);
   drawNotice(status, hasSession);
   drawSessions(status);
-  drawRoles(status.stack);
+  drawRoles(status);
   if (hasSession) {
     drawBuffer(status);
     drawPlayback(status);
@@ -29,7 +29,10 @@ export function drawStatus(status) {
 
 function drawNotice(status, hasSession) {
   let text = "";
-  if (hasSession && !status.stack.running) text = "The stack is not running any more; this is what was last known of it.";
+  if (status.recording) {
+    text = status.recording;
+    setText("connection-state", "recording");
+  } else if (hasSession && !status.stack.running) text = "The stack is not running any more; this is what was last known of it.";
   else if (status.message) text = status.message;
   setText("notice", text);
   byId("notice").hidden = !text;
@@ -55,9 +58,9 @@ function drawSessions(status) {
   );
 }
 
-function drawRoles(stack) {
-  const roles = ["monitor", "scheduler", "buffer"].map((role) => `${role} ${stack[role] ? "✓ up" : "✕ down"}`);
-  setText("stack-roles", roles.join(" · "));
+function drawRoles(status) {
+  const roles = ["monitor", "scheduler", "buffer"].map((role) => `${role} ${status.stack[role] ? "✓ up" : "✕ down"}`);
+  setText("stack-roles", status.recording ? "a recording: no stack is watched" : roles.join(" · "));
 }
 
 function drawBuffer(status) {
@@ -93,7 +96,10 @@ function drawBuffer(status) {
   const paused = status.state === "paused";
   pause.dataset.action = paused ? "resume" : "pause";
   setText(pause, paused ? "Resume" : "Pause");
-  for (const id of ["pause-button", "stop-button"]) byId(id).disabled = !(status.live && status.stack.running);
+  for (const id of ["pause-button", "stop-button"]) {
+    byId(id).disabled = !(status.live && status.stack.running);
+    byId(id).title = status.recording && "A recording can be watched, not controlled.";
+  }
 }
 
 function drawPlayback(status) {

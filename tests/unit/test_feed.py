@@ -130,6 +130,13 @@ def test_a_session_of_another_stack_takes_over() -> None:
     assert feed.status()["session_id"] == "new"
 
 
+def test_a_feed_is_live_unless_it_is_named_a_recording() -> None:
+    feed = a_feed()
+    assert feed.status()["recording"] == ""
+    feed.name_recording("Recording of yesterday")
+    assert feed.status()["recording"] == "Recording of yesterday"
+
+
 def test_viewers_are_limited() -> None:
     feed = a_feed()
     assert all(feed.enter_viewer() for _ in range(MAX_VIEWERS))

@@ -37,13 +37,18 @@ class Attachment:
         dashboard: bool,
         private: bool | None,
         heard: Callable[[object], None],
+        tap: Callable[[object], None] | None = None,
     ) -> None:
-        """`heard` is called in the event loop for every message, and for words about the stack itself."""
+        """`heard` is called in the event loop for every message, and for words about the stack itself.
+
+        `tap` is called for the same and for every ended range, at once and in whatever thread hears of it.
+        """
         self.joined = False
         self._settings = settings
         self._dashboard = dashboard
         self._private = private
         self._heard = heard
+        self._tap = tap
         self._stack: PrivateStack | None = None
         self._link: StackLink | None = None
         self._model = StatusModel()
@@ -77,7 +82,7 @@ class Attachment:
             except RuntimeError:
                 logger.debug("message after the loop's end dropped")
 
-        self._link = StackLink(endpoints, changed=deliver)
+        self._link = StackLink(endpoints, changed=deliver, tap=self._tap)
         self._watch = asyncio.create_task(self._watch_over())
 
     def read(self, look: Callable[[StatusModel], T]) -> T:
@@ -136,7 +141,10 @@ class Attachment:
 
     def _say(self, text: str) -> None:
         logger.info("%s", text)
-        self._heard(LogEvent(at_unix_sec=time.time(), session_id="", kind="session", text=text))
+        event = LogEvent(at_unix_sec=time.time(), session_id="", kind="session", text=text)
+        if self._tap is not None:
+            self._tap(event)
+        self._heard(event)
 
     async def _watch_over(self) -> None:
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from client.printable import printable
+from client.recording_flags import add_flags, check_flags, keeping_of
 from client.reporter import Reporter
 from client.smart_client import PlayOptions, SmartClient
 from client.stdout import StdoutPipe
@@ -29,7 +30,8 @@ EXIT_CODES = """exit codes:
   0 played to the end    1 internal error      2 wrong arguments or settings
   3 metadata service     4 no such video       5 a chunk cannot be had
   6 wrong bytes          7 output or disk      8 player did not start
-  9 played with holes    130 interrupted"""
+  9 played with holes    130 interrupted
+A --replay ends with 0, and with 2 when the file is no recording or damaged."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="one JSON object a line; the last one is the summary")
     add("--plain", action="store_true", help="plain lines on a terminal, too, and no live view")
     add("--quiet", action="store_true", help="say nothing but errors")
+    add_flags(made)
     return made
 
 
@@ -78,7 +81,8 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
 
 def check_arguments(arguments: argparse.Namespace) -> None:
     """Raise ConfigError for arguments that do not go together or name nothing we know."""
-    if not arguments.video_id and not arguments.list:
+    check_flags(arguments)
+    if not arguments.video_id and not arguments.list and not arguments.replay:
         raise ConfigError("VIDEO_ID: name a video, or use --list to see what there is")
     if arguments.player not in PLAYERS:
         raise ConfigError(f"--player: {arguments.player!r} is none of {', '.join(PLAYERS)}")
@@ -116,13 +120,17 @@ class Run:
             quiet=arguments.quiet,
             plain=arguments.plain,
         )
+        keeps = arguments.record is not None or arguments.report is not None
         self.client = SmartClient(
             settings=settings_from(arguments),
             dashboard=arguments.dashboard,
             private=True if arguments.private else None,
             on_message=lambda msg: self.reporter.heard(msg, self.client.session_id),
+            tap=self._overhear if keeps else None,
             command_sec=command_sec,
         )
+        # Last: it makes files and a thread.
+        self.keeping = keeping_of(arguments, command_sec, self.client) if keeps else None
 
     async def play(self) -> int:
         """Play, show, clean up; return the exit code."""
@@ -150,6 +158,7 @@ class Run:
         summary = self.client.summary()
         if self._interrupted:
             summary["exit_code"] = int(ExitCode.INTERRUPTED)
+        await self._keep(summary)
         self.reporter.summary(summary)
         # The summary line carries the reason itself.
         told = "" if self.arguments.json or not summary["exit_code"] else summary["message"]
@@ -157,6 +166,28 @@ class Run:
         if reason and not self._interrupted:
             print(f"main.py: {printable(str(reason))}", file=sys.stderr)
         return int(summary["exit_code"])
+
+    async def _keep(self, summary: dict[str, Any]) -> None:
+        """Write what is kept of the session; `summary` tells when that fails and nothing else did."""
+        if self.keeping is None:
+            return
+        try:
+            report = await asyncio.to_thread(self.keeping.close, summary)
+        except VideoClientError as error:
+            print(f"main.py: {printable(str(error))}", file=sys.stderr)
+            summary["exit_code"] = summary["exit_code"] or int(error.exit_code)
+        else:
+            if report is not None and not self.arguments.json:
+                self.reporter.screen.say(f"report: {report}")
+
+    def close(self) -> None:
+        """Let go of what is kept, however the run ended; idempotent."""
+        if self.keeping is not None:
+            self.keeping.abandon()
+
+    def _overhear(self, msg: object) -> None:
+        if self.keeping is not None:
+            self.keeping.hear(msg)
 
     async def _until_over(self, playing: asyncio.Task[bool], drawing: asyncio.Task[None]) -> None:
         """Wait for the end of the film, then end everything that was started for it."""
@@ -237,8 +268,15 @@ def main(argv: list[str] | None = None, *, command_sec: float | None = None) -> 
         check_arguments(arguments)
         if arguments.list:
             return list_videos(settings_from(arguments))
+        if arguments.replay:
+            from client.replay import replay
+
+            return replay(arguments, settings_from(arguments))
         run = Run(arguments, command_sec)
-        return asyncio.run(run.play())
+        try:
+            return asyncio.run(run.play())
+        finally:
+            run.close()
     except VideoClientError as error:
         print(f"main.py: {printable(str(error))}", file=sys.stderr)
         return error.exit_code

@@ -19,6 +19,7 @@ from common.messages import (
     LogEvent,
     NodeScores,
     PlayVideo,
+    RecentEvents,
     SchedulerStatus,
     SeekTo,
     SessionStatus,
@@ -36,18 +37,28 @@ _FOLDED = (NodeScores, SchedulerStatus, Transfer, LogEvent, SessionStatus, Chunk
 
 
 class StackLink:
-    """A connection to one stack."""
+    """A connection to one stack; `tap` is called in its thread with everything it hears."""
 
-    def __init__(self, endpoints: Endpoints, *, changed: Callable[[object], None]) -> None:
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        changed: Callable[[object], None],
+        tap: Callable[[object], None] | None = None,
+    ) -> None:
         self._model = StatusModel()
         self._lock = threading.Lock()
         self._changed = changed
+        self._tap = tap
         self._pending: dict[str, Future[CommandResult]] = {}
         self._sessions: set[str] = set()
         self._service = Service(endpoints, watch_parent=False)
         self._commands = endpoints.address("buffer.commands")
         handlers: dict[type, Callable[[Any], None]] = dict.fromkeys(_FOLDED, self._fold)
         handlers[CommandResult] = self._resolve
+        if tap is not None:
+            # Words from before the connection stood; the model does without.
+            handlers[RecentEvents] = tap
         self._service.subscribe(("monitor.events", "scheduler.events", "buffer.events"), handlers)
         self._service.every(KEEPALIVE_SEC, self._keep_alive)
         self._thread = threading.Thread(target=self._service.run, name="stack-link")
@@ -90,6 +101,7 @@ class StackLink:
         if not isinstance(msg, Transfer):
             # They come by the hundred a second, and nobody waits for one.
             self._changed(msg)
+        self._overheard(msg)
 
     def _resolve(self, result: CommandResult) -> None:
         with self._lock:
@@ -97,3 +109,9 @@ class StackLink:
         if answer is not None:
             answer.set_result(result)
         self._changed(result)
+        self._overheard(result)
+
+    def _overheard(self, msg: object) -> None:
+        """Last of all: whoever listens in must not hold up who waits for it."""
+        if self._tap is not None:
+            self._tap(msg)

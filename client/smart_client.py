@@ -70,12 +70,14 @@ class SmartClient:
         dashboard: bool = False,
         private: bool | None = None,
         on_message: Callable[[object], None] | None = None,
+        tap: Callable[[object], None] | None = None,
         command_sec: float | None = None,
     ) -> None:
         """`private` forces (True) or forbids (False) a stack of our own; None joins a running one.
 
-        `on_message` is called in the event loop for every message of the stack; `command_sec` is when the viewer asked
-        (monotonic), default: when `play_video` is called. Raises ConfigError for a wrong setting.
+        `on_message` is called in the event loop for every message of the stack; `tap` for those and for every ended
+        range, at once and from other threads. `command_sec` is when the viewer asked (monotonic), default: when
+        `play_video` is called. Raises ConfigError for a wrong setting.
         """
         self.settings = settings or load_settings({"metadata_service_url": metadata_service_url})
         self.metadata_url = self.settings.metadata_service_url
@@ -87,7 +89,7 @@ class SmartClient:
         self._command_sec = command_sec
         self._catalog = Catalog(self.metadata_url, timeout_sec=self.settings.request_timeout_sec)
         self._attachment = Attachment(
-            self.settings, dashboard=dashboard, private=private, heard=self._heard
+            self.settings, dashboard=dashboard, private=private, heard=self._heard, tap=tap
         )
         self._reachable = False
         self._figures_unix_sec = 0.0

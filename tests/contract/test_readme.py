@@ -179,7 +179,7 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_flags_named_are_known(path: Path) -> None:
-    from client.cli import parser
+    from client.arguments import parser
     from cluster.__main__ import build_parser
 
     for command in commands(path):

@@ -1,0 +1,157 @@
+"""One run of the command: a client, what is shown and kept of it, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from client.arguments import settings_from
+from client.printable import printable
+from client.recording_flags import keeping_of
+from client.reporter import Reporter
+from client.smart_client import PlayOptions, SmartClient
+from client.stdout import StdoutPipe
+from common.errors import ExitCode, VideoClientError
+
+
+class Run:
+    """One run of the command: a client, what is shown of it, and how it ends."""
+
+    def __init__(self, arguments: argparse.Namespace, command_sec: float) -> None:
+        self.arguments = arguments
+        self.pipe: StdoutPipe | None = None
+        self._interrupted = False
+        self._playing: asyncio.Task[bool] | None = None
+        self._ending: asyncio.Future[bool] | None = None
+        self.reporter = Reporter(
+            sys.stderr if arguments.output == "-" else sys.stdout,
+            json_lines=arguments.json,
+            quiet=arguments.quiet,
+            plain=arguments.plain,
+        )
+        keeps = arguments.record is not None or arguments.report is not None
+        self.client = SmartClient(
+            settings=settings_from(arguments),
+            dashboard=arguments.dashboard,
+            private=True if arguments.private else None,
+            on_message=lambda msg: self.reporter.heard(msg, self.client.session_id),
+            tap=self._overhear if keeps else None,
+            command_sec=command_sec,
+        )
+        # Last: it makes files and a thread.
+        self.keeping = keeping_of(arguments, command_sec, self.client) if keeps else None
+
+    async def play(self) -> int:
+        """Play, show, clean up; return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupt)
+        # Under nohup the end of the terminal is to be ignored.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, self._interrupt)
+        options, screen = self._options(), self.reporter.screen
+        if screen.wants_view:
+            for number in (signal.SIGTSTP, signal.SIGQUIT):
+                loop.add_signal_handler(number, self._step_aside, number)
+        screen.open()
+        try:
+            self._playing = asyncio.create_task(
+                self.client.play_video(self.arguments.video_id, options)
+            )
+            drawing = asyncio.create_task(self.reporter.redraw(self.client.get_status))
+            if self.arguments.stop_after is not None:
+                loop.call_later(self.arguments.stop_after, self._end)
+            await self._until_over(self._playing, drawing)
+        finally:
+            screen.close()
+        summary = self.client.summary()
+        if self._interrupted:
+            summary["exit_code"] = int(ExitCode.INTERRUPTED)
+        await self._keep(summary)
+        self.reporter.summary(summary)
+        # The summary line carries the reason itself.
+        told = "" if self.arguments.json or not summary["exit_code"] else summary["message"]
+        reason = self.client.error or told
+        if reason and not self._interrupted:
+            print(f"main.py: {printable(str(reason))}", file=sys.stderr)
+        return int(summary["exit_code"])
+
+    async def _keep(self, summary: dict[str, Any]) -> None:
+        """Write what is kept of the session; `summary` tells when that fails and nothing else did."""
+        if self.keeping is None:
+            return
+        try:
+            report = await asyncio.to_thread(self.keeping.close, summary)
+        except VideoClientError as error:
+            print(f"main.py: {printable(str(error))}", file=sys.stderr)
+            summary["exit_code"] = summary["exit_code"] or int(error.exit_code)
+        else:
+            if report is not None and not self.arguments.json:
+                self.reporter.screen.say(f"report: {report}")
+
+    def close(self) -> None:
+        """Let go of what is kept, however the run ended; idempotent."""
+        if self.keeping is not None:
+            self.keeping.abandon()
+
+    def _overhear(self, msg: object) -> None:
+        if self.keeping is not None:
+            self.keeping.hear(msg)
+
+    async def _until_over(self, playing: asyncio.Task[bool], drawing: asyncio.Task[None]) -> None:
+        """Wait for the end of the film, then end everything that was started for it."""
+        try:
+            await playing
+        except asyncio.CancelledError:
+            if not self._interrupted:
+                raise
+        finally:
+            await self.client.stop()
+            if self.pipe is not None:
+                await asyncio.to_thread(self.pipe.close)
+            drawing.cancel()
+            await asyncio.gather(drawing, return_exceptions=True)
+
+    def _options(self) -> PlayOptions:
+        arguments = self.arguments
+        common: dict[str, Any] = {
+            "paced": not arguments.no_pace,
+            "on_missing": arguments.on_missing,
+            "policy": arguments.policy,
+            "container": "raw" if arguments.raw else "auto",
+        }
+        if arguments.output == "-":
+            self.pipe = StdoutPipe(sys.stdout.fileno())
+            return PlayOptions(output="pipe", output_path=str(self.pipe.path), **common)
+        if arguments.output:
+            path = Path(arguments.output).absolute()
+            return PlayOptions(output="file", output_path=str(path), **common)
+        return PlayOptions(**common)
+
+    def _interrupt(self) -> None:
+        if self._interrupted:
+            return
+        self._interrupted = True
+        self._end()
+
+    def _step_aside(self, number: signal.Signals) -> None:
+        """Give the terminal back for as long as we are suspended (or for good), as the signal does by default."""
+        loop = asyncio.get_running_loop()
+        with self.reporter.screen.put_aside():
+            loop.remove_signal_handler(number)
+            os.kill(os.getpid(), number)
+        loop.add_signal_handler(number, self._step_aside, number)
+
+    def _end(self) -> None:
+        """End the session, or whatever comes before there is one."""
+        if self.client.playing:
+            self._ending = asyncio.ensure_future(self.client.end_session())
+        else:
+            self._interrupted = True
+            if self._playing is not None:
+                self._playing.cancel()

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from common.endpoints import Endpoints
 from common.messages import (
     ChunkMap,
+    ChunkVerdict,
     CommandResult,
     KeepAlive,
     LogEvent,
@@ -33,7 +34,10 @@ from common.status import StatusModel
 T = TypeVar("T")
 Command = PlayVideo | SetPaused | SeekTo | StopSession
 KEEPALIVE_SEC = 1.0
-_FOLDED = (NodeScores, SchedulerStatus, Transfer, LogEvent, SessionStatus, ChunkMap)
+_FOLDED = (
+    *(NodeScores, SchedulerStatus, Transfer, ChunkVerdict),
+    *(LogEvent, SessionStatus, ChunkMap),
+)
 
 
 class StackLink:
@@ -98,7 +102,7 @@ class StackLink:
             self._model.apply(msg, time.time())
             if isinstance(msg, SessionStatus) and msg.outcome:
                 self._sessions.discard(msg.session_id)
-        if not isinstance(msg, Transfer):
+        if not isinstance(msg, Transfer | ChunkVerdict):
             # They come by the hundred a second, and nobody waits for one.
             self._changed(msg)
         self._overheard(msg)

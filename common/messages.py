@@ -192,7 +192,8 @@ class RangeFinished:
 class ChunkFinished:
     """A home's verdict on its chunk: delivered, or the bytes do not match (worker PUSH -> scheduler.reports).
 
-    For a corrupt chunk `corrupt_part` names the fragment whose own checksum failed, -1 the whole.
+    For a corrupt chunk `corrupt_part` names the fragment whose own checksum failed, -1 the whole. `ranges` are
+    the bytes that were judged.
     """
 
     worker_id: str
@@ -200,6 +201,7 @@ class ChunkFinished:
     verdict: Literal["delivered", "corrupt"]
     corrupt_part: int
     detail: str
+    ranges: tuple[RangeSource, ...] = ()
 
 
 @message("chunk")
@@ -245,7 +247,8 @@ class Transfer:
     """One ended range, as evidence about its node (scheduler PUB -> monitor, dashboard).
 
     `busy_sec` is the time the node spent sending it, all workers together; `goodput_mbps` is None when the range
-    was too small to tell.
+    was too small to tell. It brought bytes [start_bytes, received_until_bytes) of `part` (-1: the chunk itself, 0-4: a
+    fragment) of what it was asked for, [start_bytes, end_bytes); `sequence_num` is -1 where the sender did not say.
     """
 
     node_url: str
@@ -257,6 +260,31 @@ class Transfer:
     busy_sec: float
     goodput_mbps: float | None
     range_honoured: bool | None
+    sequence_num: int = -1
+    part: int = -1
+    start_bytes: int = 0
+    received_until_bytes: int = 0
+    end_bytes: int = 0
+    worker_id: str = ""
+
+
+@message("scheduler.verdict")
+class ChunkVerdict:
+    """A chunk was delivered, or does not match; and whose bytes it is made of (scheduler PUB -> dashboard, main).
+
+    `corrupt_part` is as in ChunkFinished. `suspect_url` is the node whose bytes are fetched elsewhere, empty when
+    nobody is left to suspect; `certain` says that it is proven.
+    """
+
+    session_id: str
+    chunk_id: str
+    sequence_num: int
+    worker_id: str
+    verdict: Literal["delivered", "corrupt"]
+    corrupt_part: int
+    suspect_url: str
+    certain: bool
+    ranges: tuple[RangeSource, ...]
 
 
 @message("event")

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from common.messages import (
     ChunkMap,
+    ChunkVerdict,
     LogEvent,
     NodeLoad,
     NodeScore,
@@ -25,7 +26,14 @@ from common.messages import (
 )
 
 Folded = (
-    NodeScores | SchedulerStatus | Transfer | LogEvent | RecentEvents | SessionStatus | ChunkMap
+    NodeScores
+    | SchedulerStatus
+    | Transfer
+    | ChunkVerdict
+    | LogEvent
+    | RecentEvents
+    | SessionStatus
+    | ChunkMap
 )
 Json = dict[str, Any]
 Role = Literal["monitor", "scheduler", "buffer"]
@@ -150,6 +158,9 @@ class StackState:
             case Transfer():
                 outcomes = self._node_evidence(msg.node_url).outcomes
                 outcomes[msg.outcome] = outcomes.get(msg.outcome, 0) + 1
+            case ChunkVerdict():
+                # Who shows the stories of single chunks keeps them.
+                pass
             case LogEvent():
                 self._note_event(msg)
             case RecentEvents():

@@ -29,7 +29,7 @@ from dashboard.feed import HISTORY_SEC, Feed, json_text
 from dashboard.fields import BadRequest
 from dashboard.metrics import exposition
 from dashboard.proxy import film
-from dashboard.stream import event_stream
+from dashboard.stream import compressed, event_stream
 from dashboard.viewing import report_from
 
 SERVICE_NAME = "vstack-dashboard"
@@ -165,6 +165,13 @@ def _add_readers(app: Flask, feed: Feed) -> None:
     def chunks() -> Response:
         return _answer(feed.chunks(_asked_session(feed)))
 
+    @app.get("/api/chunks/<int:sequence_num>")
+    def chunk(sequence_num: int) -> Response:
+        found = feed.chunk(sequence_num, _asked_session(feed))
+        if found is None:
+            abort(404, "no such chunk")
+        return _answer(found)
+
     @app.get("/api/history")
     def history() -> Response:
         raw = request.args.get("seconds", str(HISTORY_SEC))
@@ -187,7 +194,12 @@ def _add_readers(app: Flask, feed: Feed) -> None:
             last_event_id=last,
             gone=request.environ.get("waitress.client_disconnected", lambda: False),
         )
-        response = Response(stream, mimetype="text/event-stream")
+        packed = request.accept_encodings["gzip"] > 0
+        body = compressed(stream) if packed else stream
+        response = Response(body, mimetype="text/event-stream")
+        if packed:
+            response.content_encoding = "gzip"
+        response.vary.add("Accept-Encoding")
         response.headers["X-Accel-Buffering"] = "no"
         response.call_on_close(feed.leave_viewer)
         return response

@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from common.messages import ChunkMap, SessionStatus
+from common.messages import ChunkMap, ChunkVerdict, SessionStatus, Transfer
 from common.stack_state import Folded, Json
-from common.status import StatusModel
+from common.status import StatusModel, chunk_json
 
 # Whoever asks the feed for its history needs these too: they are exported from here as well.
-from dashboard.history import HISTORY_SEC as HISTORY_SEC, History as History
+from dashboard.history import HISTORY_SEC as HISTORY_SEC, Columns, History as History
+from dashboard.stories import ChunkStories
 
 MAX_VIEWERS = 12
 
@@ -63,6 +64,7 @@ class Feed:
         self._lock = threading.Lock()
         self._model = StatusModel()
         self._history = History()
+        self._stories = ChunkStories()
         self._sight = StackSight()
         self._recording = ""
         self._viewers = 0
@@ -75,6 +77,8 @@ class Feed:
         """Fold a message that has just arrived."""
         with self._lock:
             self._model.apply(msg, now_unix_sec)
+            if isinstance(msg, Transfer | ChunkVerdict):
+                self._stories.add(msg, now_unix_sec)
             self.applied_messages += 1
 
     def tick(self, sight: StackSight, now_unix_sec: float, *, dropped_messages: int = 0) -> None:
@@ -141,17 +145,27 @@ class Feed:
         """Return the client's status, ranges in flight, workers, targets and all sessions."""
         with self._lock:
             model = self._model
+            in_flight = model.in_flight(session_id)
             return {
                 **model.client_status(session_id),
                 "stack": asdict(self._sight) | {"running": self._sight.running},
                 "recording": self._recording,
-                "in_flight": model.in_flight(session_id),
+                "in_flight": in_flight,
+                "fetching": self._fetching(in_flight),
                 "workers": model.workers(),
                 "targets": model.performance_targets(session_id),
                 "sessions": [
                     _session_line(s, live=model.is_live(s.session_id)) for s in model.sessions()
                 ],
             }
+
+    def _fetching(self, in_flight: list[Json]) -> list[Json]:
+        """Return what is held already of the chunks that are being read."""
+        chunks = dict.fromkeys((f["session_id"], f["sequence_num"]) for f in in_flight)
+        return [
+            {"sequence_num": number, "pieces": self._stories.story(session_id, number).pieces}
+            for session_id, number in chunks
+        ]
 
     def stats(self, session_id: str | None = None) -> Json:
         """Return the statistics of buffer, scheduler and nodes."""
@@ -207,6 +221,24 @@ class Feed:
                 "bytes_by_node": downloads["bytes_per_node"],
             }
 
+    def chunk(self, sequence_num: int, session_id: str | None = None) -> Json | None:
+        """Return the story of one chunk of a film; None when the film has no such chunk."""
+        with self._lock:
+            session = self._model.session(session_id)
+            if session is None or not 0 <= sequence_num < session.total_chunks:
+                return None
+            found = self._model.chunk_map(session.session_id)
+            records = found.chunks if found else ()
+            record = next((r for r in records if r.sequence_num == sequence_num), None)
+            ranges = self._model.in_flight(session.session_id)
+            untouched = {"sequence_num": sequence_num, "state": "untouched", "sources": []}
+            return {
+                "session_id": session.session_id,
+                **(chunk_json(record) if record else untouched),
+                "in_flight": [r for r in ranges if r["sequence_num"] == sequence_num],
+                **self._stories.story(session.session_id, sequence_num).json(),
+            }
+
     def events(self, after_id: int = 0) -> list[Json]:
         """Return the log entries numbered above `after_id`, oldest first."""
         with self._lock:
@@ -220,6 +252,13 @@ class Feed:
             return self._history.samples(
                 seconds=seconds, after_number=after_number, session_id=session_id
             )
+
+    def history_columns(
+        self, *, after_number: int = 0, session_id: str | None = None
+    ) -> Columns | None:
+        """Return the samples after a number as columns; None when there are none."""
+        with self._lock:
+            return self._history.columns(after_number=after_number, session_id=session_id)
 
 
 def _session_line(session: SessionStatus, *, live: bool) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from common.stack_state import Json
 from common.status import StatusModel
@@ -25,6 +26,14 @@ class Sample:
     buffer_level_sec: float
     playhead_sec: float
     node_mbps: dict[str, float]
+    node_score: dict[str, float]
+
+
+class Columns(NamedTuple):
+    """Samples as a page draws them: an hour of objects would be four times as large."""
+
+    last_number: int
+    body: Json
 
 
 class History:
@@ -66,6 +75,7 @@ class History:
                 buffer_level_sec=session.buffer_level_sec,
                 playhead_sec=session.playhead_sec,
                 node_mbps=rates,
+                node_score={u: s for u, s in model.node_scores().items() if u in received},
             )
         )
 
@@ -73,6 +83,27 @@ class History:
         self, *, seconds: int = HISTORY_SEC, after_number: int = 0, session_id: str | None = None
     ) -> list[Json]:
         """Return samples younger than `seconds` before the newest, and after `after_number`."""
+        return [asdict(s) for s in self._selected(seconds, after_number, session_id)]
+
+    def columns(self, *, after_number: int = 0, session_id: str | None = None) -> Columns | None:
+        """Return the samples after a number as columns, None when there are none; nodes by their URL."""
+        found = self._selected(HISTORY_SEC, after_number, session_id)
+        if not found:
+            return None
+        rates = dict.fromkeys(url for s in found for url in s.node_mbps)
+        scores = dict.fromkeys(url for s in found for url in s.node_score)
+        first_unix_sec = found[0].at_unix_sec
+        body = {
+            "from_unix_sec": first_unix_sec,
+            "at_sec": [round(s.at_unix_sec - first_unix_sec, 1) for s in found],
+            "state": [s.state for s in found],
+            "level_sec": [round(s.buffer_level_sec, 1) for s in found],
+            "mbps": {u: [round(s.node_mbps.get(u, 0.0), 2) for s in found] for u in rates},
+            "score": {u: [_rounded(s.node_score.get(u)) for s in found] for u in scores},
+        }
+        return Columns(found[-1].number, body)
+
+    def _selected(self, seconds: int, after_number: int, session_id: str | None) -> list[Sample]:
         if not self._samples:
             return []
         oldest_unix_sec = self._samples[-1].at_unix_sec - seconds
@@ -81,8 +112,12 @@ class History:
             if s.number <= after_number or s.at_unix_sec <= oldest_unix_sec:
                 break
             if session_id in (None, s.session_id):
-                found.append(asdict(s))
+                found.append(s)
         return found[::-1]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
 
 
 def _grown_bytes(before: int, now: int) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from common.endpoints import Endpoints, find_run_dir, is_running
 from common.messages import (
     ChunkMap,
+    ChunkVerdict,
     CommandResult,
     LogEvent,
     NodeScores,
@@ -33,6 +34,7 @@ _FOLDED = (
     NodeScores,
     SchedulerStatus,
     Transfer,
+    ChunkVerdict,
     LogEvent,
     RecentEvents,
     SessionStatus,

@@ -1,12 +1,13 @@
 """Server-sent events: what one viewer has seen, and what it has to be told next.
 
-Events: `status` when it changed, `chunks` (those that changed; `reset` with all), `history` (new
-samples), `log` (numbered, so that a viewer that comes back misses none).
+Events: `status` when it changed, `chunks` (those that changed; `reset` with all), `history` (the hour
+that was, then new samples, as columns), `log` (numbered, so that a viewer that comes back misses none).
 """
 
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,8 +18,6 @@ from dashboard.feed import Feed, json_text
 TICK_SEC = 0.5
 HEARTBEAT_SEC = 10.0
 RETRY_MS = 1000
-# What a page draws when it opens; later samples follow one by one.
-FIRST_HISTORY_SEC = 300
 
 
 class Viewer:
@@ -75,13 +74,11 @@ class Viewer:
         return [_event("chunks", json_text(body))]
 
     def _new_samples(self) -> list[str]:
-        samples = self._feed.history(
-            seconds=FIRST_HISTORY_SEC, after_number=self._sample, session_id=self._session_id
-        )
-        if not samples:
+        found = self._feed.history_columns(after_number=self._sample, session_id=self._session_id)
+        if found is None:
             return []
-        first, self._sample = self._sample == 0, samples[-1]["number"]
-        return [_event("history", json_text({"reset": first, "samples": samples}))]
+        first, self._sample = self._sample == 0, found.last_number
+        return [_event("history", json_text({"reset": first, **found.body}))]
 
 
 def event_stream(
@@ -95,6 +92,17 @@ def event_stream(
             yield text
         if feed.stopping.wait(TICK_SEC) or gone():
             return
+
+
+def compressed(texts: Iterator[str]) -> Iterator[bytes]:
+    """Compress a stream with gzip, each text whole in what is yielded for it.
+
+    A status is much like the one before: of its kilobytes some hundred bytes are left.
+    """
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    for text in texts:
+        yield packer.compress(text.encode()) + packer.flush(zlib.Z_SYNC_FLUSH)
+    yield packer.flush()
 
 
 def _event(name: str, data: str, event_id: str = "") -> str:

@@ -205,14 +205,17 @@ class Assembly:
                 ]
         return (whole or plain)[:size_bytes]
 
-    def describe(self, worker_id: str) -> ChunkDelivery:
-        """Return what is to be said of the chunk when it is delivered."""
-        chunk = self.opened.chunk
-        ranges = tuple(
+    def ranges(self) -> tuple[RangeSource, ...]:
+        """Return who brought the bytes that are held."""
+        return tuple(
             RangeSource(part=index, start_bytes=c.start, end_bytes=c.end, node_url=c.node_url)
             for index, part in self.parts.items()
             for c in part.held.contributions
         )
+
+    def describe(self, worker_id: str) -> ChunkDelivery:
+        """Return what is to be said of the chunk when it is delivered."""
+        chunk, ranges = self.opened.chunk, self.ranges()
         shares: dict[str, int] = {}
         for source in ranges:
             size = source.end_bytes - source.start_bytes

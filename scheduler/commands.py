@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from common.messages import (
     CancelRange,
     ChunkTrouble,
+    ChunkVerdict,
     CloseChunk,
     DiscardRange,
     EventKind,
@@ -45,6 +46,13 @@ class PublishTransfer:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishVerdict:
+    """Publish whether a chunk was right, and whose bytes it was made of."""
+
+    msg: ChunkVerdict
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """Publish something a viewer wants to read."""
 
@@ -60,4 +68,4 @@ class ForgetWorker:
     jobs_endpoint: str
 
 
-Command = SendJob | TellBuffer | PublishTransfer | Announce | ForgetWorker
+Command = SendJob | TellBuffer | PublishTransfer | PublishVerdict | Announce | ForgetWorker

@@ -25,6 +25,7 @@ from common.messages import (
     OpenChunk,
     RangeFinished,
     RangeProgress,
+    RangeSource,
     ResizeRange,
     WarmNodes,
 )
@@ -256,7 +257,7 @@ class ChunkHome:
         except Exception:
             # The scheduler must not wait for a verdict that never comes.
             logger.exception("range failed job_id=%s", msg.job_id)
-            self._tell([self._reject(msg.lease_id, WHOLE, "the worker failed")], None)
+            self._tell([self._reject(msg.lease_id, WHOLE, "the worker failed", ())], None)
 
     def _finish(self, lease_id: str, assembly: Assembly, said: list[Report]) -> Delivery | None:
         """Verify what is complete, add the verdict to `said`; return the chunk when it is whole and right.
@@ -276,7 +277,7 @@ class ChunkHome:
             if not part.matches():
                 part.rejected = True
                 text = f"part {index} does not match its checksum"
-                said.append(self._reject(lease_id, index, text))
+                said.append(self._reject(lease_id, index, text, assembly.ranges()))
                 return None
         if not chunk.fragments:
             if not whole:
@@ -288,19 +289,26 @@ class ChunkHome:
             data = assembly.decode()
             if not matches(data, chunk.checksum_sha256):
                 text = "decoded chunk does not match its checksum"
-                said.append(self._reject(lease_id, WHOLE, text))
+                said.append(self._reject(lease_id, WHOLE, text, assembly.ranges()))
                 return None
         delivery = assembly.describe(self.worker_id)
         assembly.closed = True
-        said.append(self._verdict(lease_id, "delivered", WHOLE, ""))
+        said.append(self._verdict(lease_id, "delivered", WHOLE, "", delivery.ranges))
         return Delivery(delivery, data, assembly.opened.deliver_to)
 
-    def _reject(self, lease_id: str, part: int, detail: str) -> ChunkFinished:
+    def _reject(
+        self, lease_id: str, part: int, detail: str, ranges: tuple[RangeSource, ...]
+    ) -> ChunkFinished:
         logger.warning("chunk does not match lease_id=%s detail=%s", lease_id, detail)
-        return self._verdict(lease_id, "corrupt", part, detail)
+        return self._verdict(lease_id, "corrupt", part, detail, ranges)
 
     def _verdict(
-        self, lease_id: str, verdict: Literal["delivered", "corrupt"], part: int, detail: str
+        self,
+        lease_id: str,
+        verdict: Literal["delivered", "corrupt"],
+        part: int,
+        detail: str,
+        ranges: tuple[RangeSource, ...],
     ) -> ChunkFinished:
         return ChunkFinished(
             worker_id=self.worker_id,
@@ -308,6 +316,7 @@ class ChunkHome:
             verdict=verdict,
             corrupt_part=part,
             detail=detail,
+            ranges=ranges,
         )
 
 

@@ -31,7 +31,15 @@ from common.messages import (
     WarmNodes,
     WorkerHeartbeat,
 )
-from scheduler.commands import Announce, Command, ForgetWorker, PublishTransfer, SendJob, TellBuffer
+from scheduler.commands import (
+    Announce,
+    Command,
+    ForgetWorker,
+    PublishTransfer,
+    PublishVerdict,
+    SendJob,
+    TellBuffer,
+)
 from scheduler.home import ChunkHome, Delivery, Report
 from scheduler.planner import Event, Planner
 
@@ -233,7 +241,7 @@ class LocalDispatcher:
                     logger.debug("%s session_id=%s", command.text, command.session_id)
                     if command.kind == "failover":
                         self._on_failover()
-                case ForgetWorker():
+                case ForgetWorker() | PublishVerdict():
                     pass
                 case _:
                     assert_never(command)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from common.messages import (
     ChunkFinished,
+    ChunkVerdict,
     CloseChunk,
     DiscardRange,
     JobProgress,
@@ -16,7 +17,7 @@ from common.messages import (
 )
 from common.units import megabits_per_sec, short_node
 from scheduler import assignment, bodies, lanes, timing
-from scheduler.commands import Announce, Command, PublishTransfer
+from scheduler.commands import Announce, Command, PublishTransfer, PublishVerdict
 from scheduler.schedule import Schedule
 from scheduler.selection import MIN_RATE_SAMPLE_BYTES, NODE_FAULTS, SILENCE_FLOOR_SEC, Node
 from scheduler.wanted import WHOLE, Job, Wanted
@@ -150,6 +151,12 @@ def on_range(
                 busy_sec=busy_sec,
                 goodput_mbps=goodput,
                 range_honoured=done.range_honoured,
+                sequence_num=chunk.spec.sequence_num,
+                part=job.part,
+                start_bytes=job.start,
+                received_until_bytes=until,
+                end_bytes=job.end,
+                worker_id=done.worker_id,
             )
         )
     )
@@ -251,6 +258,7 @@ def on_chunk(
             text = f"chunk {chunk.spec.sequence_num}: wrong bytes from {name}, right without them"
             commands.append(Announce(chunk.session_id, "corrupt", text))
         schedule.accounts.delivered(chunk.session_id, chunk.spec.size_bytes)
+        commands.append(_verdict(chunk, done, "", certain=False))
         schedule.deliver(chunk, now_sec, commands)
         return
     part = done.corrupt_part if done.corrupt_part in chunk.parts else WHOLE
@@ -262,6 +270,7 @@ def on_chunk(
     schedule.accounts.corrupt(chunk.session_id)
     chunk.vote(part)
     found = chunk.next_suspect(part)
+    commands.append(_verdict(chunk, done, *(found or ("", False))))
     if found is None:
         _start_over(schedule, chunk, commands)
         return
@@ -292,6 +301,22 @@ def on_chunk(
             f"chunk {chunk.spec.sequence_num}: "
             + (f"wrong bytes from {name}" if certain else f"wrong bytes, perhaps from {name}")
             + ", fetched again",
+        )
+    )
+
+
+def _verdict(chunk: Wanted, done: ChunkFinished, suspect_url: str, certain: bool) -> PublishVerdict:
+    return PublishVerdict(
+        ChunkVerdict(
+            session_id=chunk.session_id,
+            chunk_id=chunk.spec.chunk_id,
+            sequence_num=chunk.spec.sequence_num,
+            worker_id=done.worker_id,
+            verdict=done.verdict,
+            corrupt_part=done.corrupt_part,
+            suspect_url=suspect_url,
+            certain=certain,
+            ranges=done.ranges,
         )
     )
 

@@ -32,6 +32,7 @@ from scheduler.commands import (
     Command,
     ForgetWorker,
     PublishTransfer,
+    PublishVerdict,
     SendJob,
     TellBuffer,
 )
@@ -98,7 +99,7 @@ class SchedulerProcess:
                         logger.warning("worker inbox is full endpoint=%s", command.jobs_endpoint)
                 case TellBuffer():
                     self.service.push(self._commands_address, command.msg)
-                case PublishTransfer():
+                case PublishTransfer() | PublishVerdict():
                     self._events.publish(command.msg, key=None)
                 case Announce():
                     logger.info("%s session_id=%s", command.text, command.session_id)

@@ -7,11 +7,13 @@ from typing import Any
 from common.messages import (
     ChunkMap,
     ChunkRecord,
+    ChunkVerdict,
     InFlight,
     LogEvent,
     NodeLoad,
     NodeScore,
     NodeScores,
+    RangeSource,
     SchedulerStatus,
     SessionStatus,
     SessionTraffic,
@@ -193,5 +195,26 @@ def a_transfer(node_url: str = NODE_A, **changed: Any) -> Transfer:
         "busy_sec": 0.4,
         "goodput_mbps": 20.0,
         "range_honoured": True,
+        "sequence_num": 1,
+        "part": -1,
+        "start_bytes": 0,
+        "received_until_bytes": 1_000_000,
+        "end_bytes": 1_000_000,
+        "worker_id": "w1",
     }
     return Transfer(node_url=node_url, **(fields | changed))
+
+
+def a_verdict(*ranges: RangeSource, **changed: Any) -> ChunkVerdict:
+    """Return a chunk that was right."""
+    fields: dict[str, Any] = {
+        "session_id": "s1",
+        "chunk_id": "c1",
+        "sequence_num": 1,
+        "worker_id": "w1",
+        "verdict": "delivered",
+        "corrupt_part": -1,
+        "suspect_url": "",
+        "certain": False,
+    }
+    return ChunkVerdict(ranges=ranges, **(fields | changed))

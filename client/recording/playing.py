@@ -9,6 +9,7 @@ from client.recording.chunk_maps import ChunkFolder
 from client.recording.records import Record
 from client.recording.values import ChunkChanges
 from common.messages import (
+    ChunkVerdict,
     LogEvent,
     NodeScores,
     SchedulerStatus,
@@ -39,7 +40,9 @@ def steps(records: Iterable[Record]) -> Iterator[Step]:
             case ChunkChanges():
                 folder.apply(item)
                 yield Step(at_sec, folder.map())
-            case SessionStatus() | SchedulerStatus() | NodeScores() | Transfer() | LogEvent():
+            case SessionStatus() | SchedulerStatus() | NodeScores():
+                yield Step(at_sec, item)
+            case Transfer() | ChunkVerdict() | LogEvent():
                 yield Step(at_sec, item)
             case _:
                 pass

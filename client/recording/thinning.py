@@ -22,6 +22,7 @@ from client.recording.records import MAX_RECORD_BYTES
 from client.recording.values import Item, Lost, Snapshot
 from common.messages import (
     ChunkMap,
+    ChunkVerdict,
     CommandResult,
     LogEvent,
     NodeScores,
@@ -99,7 +100,7 @@ class Thinner:
                 kept = [self._event(msg, room)]
             case RecentEvents():
                 kept = [self._event(event, room) for event in msg.events]
-            case Transfer() | CommandResult() if self._is_ours(msg.session_id):
+            case Transfer() | ChunkVerdict() | CommandResult() if self._is_ours(msg.session_id):
                 kept = [self._single(msg, room)]
             case ChunkMap() if self._is_ours(msg.session_id):
                 self._map = msg

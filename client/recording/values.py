@@ -7,6 +7,7 @@ from common.codec import value
 from common.errors import ProtocolError
 from common.messages import (
     ChunkRecord,
+    ChunkVerdict,
     CommandResult,
     LogEvent,
     NodeScores,
@@ -56,7 +57,17 @@ class End:
 
 
 Snapshot = SessionStatus | SchedulerStatus | NodeScores
-Item = Snapshot | Transfer | LogEvent | CommandResult | ChunkChanges | Header | Lost | End
+Item = (
+    Snapshot
+    | Transfer
+    | ChunkVerdict
+    | LogEvent
+    | CommandResult
+    | ChunkChanges
+    | Header
+    | Lost
+    | End
+)
 
 _OWN: dict[str, type[Header | ChunkChanges | Lost | End]] = {
     "header": Header,
@@ -67,7 +78,10 @@ _OWN: dict[str, type[Header | ChunkChanges | Lost | End]] = {
 _OWN_TAGS: dict[type, str] = {kind: tag for tag, kind in _OWN.items()}
 _MESSAGES: frozenset[str] = frozenset(
     codec.tag_of(kind)
-    for kind in (SessionStatus, SchedulerStatus, NodeScores, Transfer, LogEvent, CommandResult)
+    for kind in (
+        *(SessionStatus, SchedulerStatus, NodeScores),
+        *(Transfer, ChunkVerdict, LogEvent, CommandResult),
+    )
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from common.status import StatusModel
 from dashboard.control import Command, NoSession, command_from
 from dashboard.feed import HISTORY_SEC, MAX_VIEWERS, Feed, History, StackSight, json_text
 from dashboard.fields import BadRequest
-from dashboard.stream import HEARTBEAT_SEC, Viewer
+from dashboard.stream import HEARTBEAT_SEC, Viewer, compressed
 from tests.status_builders import (
     NODE_A,
     NODE_B,
@@ -101,6 +102,25 @@ def test_samples_may_be_asked_for_by_age_and_number() -> None:
     _, history = model_receiving(*range(10))
     assert [s["number"] for s in history.samples(seconds=3)] == [8, 9, 10]
     assert [s["number"] for s in history.samples(after_number=8)] == [9, 10]
+
+
+def test_an_hour_of_columns_is_small_and_says_the_same() -> None:
+    _, history = model_receiving(*range(0, 30_000_000, 10_000))
+    found = history.columns()
+    assert found is not None
+    assert found.last_number == 3000
+    assert {len(found.body[name]) for name in ("at_sec", "state", "level_sec")} == {3000}
+    assert found.body["mbps"][NODE_A][-1] == pytest.approx(0.08)
+    assert (found.body["from_unix_sec"], found.body["at_sec"][-1]) == (1000.0, 2999.0)
+    assert len(zlib.compress(json_text(found.body).encode())) < 30_000
+
+
+def test_later_columns_begin_after_what_is_known() -> None:
+    _, history = model_receiving(*range(10))
+    found = history.columns(after_number=8)
+    assert found is not None
+    assert (found.last_number, found.body["at_sec"]) == (10, [0.0, 1.0])
+    assert history.columns(after_number=10) is None
 
 
 # ---------------------------------------------------------------- feed
@@ -194,6 +214,28 @@ def test_an_id_of_another_process_starts_from_the_beginning(last_event_id: str) 
     feed = a_feed()
     feed.apply(an_event(), 1000.0)
     assert "log" in names_of(a_viewer(feed, last_event_id).next_text(0.0))
+
+
+def test_a_viewer_gets_the_hour_that_was_and_then_each_second() -> None:
+    feed = a_feed()
+    feed.apply(a_session(), 1000.0)
+    for second in range(HISTORY_SEC + 5):
+        feed.tick(StackSight(buffer=True), 1000.0 + second)
+    viewer = a_viewer(feed)
+    first = {n: d for n, _, d in events_of(viewer.next_text(0.0))}["history"]
+    feed.tick(StackSight(buffer=True), 1000.0 + HISTORY_SEC + 5)
+    second = {n: d for n, _, d in events_of(viewer.next_text(0.5))}["history"]
+    assert (first["reset"], len(first["level_sec"])) == (True, HISTORY_SEC)
+    assert (second["reset"], second["level_sec"]) == (False, [20.0])
+
+
+def test_a_compressed_stream_gives_each_text_at_once_and_repeats_cost_little() -> None:
+    text = "event: status\ndata: " + json_text(a_feed().status()) + "\n\n"
+    unpacker, sizes = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16), []
+    for piece in list(compressed(iter([text] * 3)))[:3]:
+        assert unpacker.decompress(piece).decode() == text
+        sizes.append(len(piece))
+    assert sizes[-1] < 100
 
 
 def test_a_quiet_stream_is_kept_alive() -> None:

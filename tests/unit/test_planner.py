@@ -277,6 +277,12 @@ def test_an_ended_range_is_published_as_evidence() -> None:
         busy_sec=published.busy_sec,
         goodput_mbps=published.goodput_mbps,
         range_honoured=True,
+        sequence_num=0,
+        part=-1,
+        start_bytes=0,
+        received_until_bytes=500_000,
+        end_bytes=500_000,
+        worker_id=published.worker_id,
     )
 
 

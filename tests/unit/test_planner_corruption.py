@@ -6,7 +6,7 @@ import pytest
 
 from common.messages import ChunkSpec, CloseChunk, DiscardRange, FetchRange
 from common.units import node_of
-from scheduler.commands import Command
+from scheduler.commands import Command, PublishVerdict
 from scheduler.selection import OFFENCES_TO_BAN
 from tests.builders import FIVE_NODES, A, B, C, a_beat, a_chunk, a_coded_chunk, a_demand, a_score
 from tests.planner_rig import PlannerRig, announced, sent, troubles
@@ -94,6 +94,24 @@ def test_wrong_bytes_everywhere_are_told_as_such_and_tried_again() -> None:
     assert [t.fault for t in troubles(made)] == ["integrity"]
     rig.pass_time(1.5)
     assert rig.fetches(small()) != []
+
+
+def test_every_verdict_is_published_with_the_suspect() -> None:
+    rig = a_rig(A, B)
+    rig.feed(a_demand(small(0, A)))
+    fetch = rig.only_fetch()
+    rig.end(fetch)
+    rig.feed(a_demand(small(0, A, B)))
+    made = rig.verdict(fetch, corrupt_part=-1)
+    again = rig.only_fetch()
+    rig.end(again)
+    made += rig.verdict(again)
+    published = [c.msg for c in made if isinstance(c, PublishVerdict)]
+    assert [(v.verdict, v.suspect_url, v.certain) for v in published] == [
+        ("corrupt", A, True),
+        ("delivered", "", False),
+    ]
+    assert {v.sequence_num for v in published} == {0}
 
 
 # ---------------------------------------------------------------- two contributors

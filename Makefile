@@ -16,6 +16,8 @@ DEV_STAMP := $(VENV)/.stamp-dev-$(call checksum,requirements/dev.txt)
 VENDOR := dashboard/static/vendor
 # The script says which files are taken of what the lock names.
 VENDOR_STAMP := $(VENDOR)/.stamp-$(call checksum,frontend/package-lock.json tools/frontend.py)
+TEST_VENDOR := tests/browser/vendor
+TEST_VENDOR_STAMP := $(TEST_VENDOR)/.stamp-$(call checksum,frontend/package-lock.json tools/frontend.py)
 
 .PHONY: help setup setup-dev demo honcho supervisord test $(TIERS:%=test-%) coverage lint format bench lock clean distclean FORCE
 .DEFAULT_GOAL := help
@@ -36,7 +38,7 @@ help:
 setup: $(RUN_STAMP) $(VENDOR_STAMP)
 	@echo 'Ready: . $(VENV)/bin/activate'
 
-setup-dev: $(DEV_STAMP) $(VENDOR_STAMP)
+setup-dev: $(DEV_STAMP) $(VENDOR_STAMP) $(TEST_VENDOR_STAMP)
 	@echo 'Ready: . $(VENV)/bin/activate'
 
 # An environment whose Python has gone, or is too old, is made anew.
@@ -72,6 +74,10 @@ $(VENDOR_STAMP): | $(RUN_STAMP)
 	@$(PY) tools/frontend.py
 	@touch $@
 
+$(TEST_VENDOR_STAMP): | $(DEV_STAMP)
+	@$(PY) tools/frontend.py --tests
+	@touch $@
+
 # exec: Ctrl-C and TERM reach the demo itself.
 demo: $(RUN_STAMP) $(VENDOR_STAMP)
 	@exec env $(if $(SECONDS),SECONDS='$(SECONDS)') $(if $(BROWSER),BROWSER='$(BROWSER)') $(PY) tools/demo.py
@@ -82,13 +88,13 @@ honcho: $(RUN_STAMP) $(VENDOR_STAMP)
 supervisord: $(RUN_STAMP) $(VENDOR_STAMP)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" exec supervisord -n -c supervisord.conf
 
-test: $(DEV_STAMP) $(VENDOR_STAMP)
+test: $(DEV_STAMP) $(VENDOR_STAMP) $(TEST_VENDOR_STAMP)
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
-$(TIERS:%=test-%): test-%: $(DEV_STAMP) $(VENDOR_STAMP)
+$(TIERS:%=test-%): test-%: $(DEV_STAMP) $(VENDOR_STAMP) $(TEST_VENDOR_STAMP)
 	@$(PY) -m pytest tests/$* $(PYTEST_ARGS)
 
-coverage: $(DEV_STAMP) $(VENDOR_STAMP)
+coverage: $(DEV_STAMP) $(VENDOR_STAMP) $(TEST_VENDOR_STAMP)
 	@$(PY) -m pytest --cov=. --cov-report=term --cov-report=html $(PYTEST_ARGS)
 
 lint: $(DEV_STAMP)
@@ -131,6 +137,6 @@ clean:
 	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	@rm -rf $(VENV) $(VENDOR) .data
+	@rm -rf $(VENV) $(VENDOR) $(TEST_VENDOR) .data
 
 FORCE:

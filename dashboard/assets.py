@@ -12,7 +12,7 @@ from flask import Flask, Response, abort, request, send_file
 from werkzeug.security import safe_join
 
 # What tools/frontend.py fetches; the page cannot show everything without.
-LIBRARIES = ("hls.light.min.js",)
+LIBRARIES = ("hls.light.min.js", "uPlot.iife.min.js", "uPlot.min.css")
 HOW_TO_GET_THEM = (
     "`make setup`, or `python tools/frontend.py`, fetches them; then load this page again."
 )

@@ -1,6 +1,7 @@
 """Fetch the libraries of the dashboard's page into dashboard/static/vendor, as frontend/package-lock.json says.
 
-    python tools/frontend.py
+    python tools/frontend.py             what the page is made of
+    python tools/frontend.py --tests     what its tests need, into tests/browser/vendor
 
 They come from the npm registry, and Node is not needed; NPM_CONFIG_REGISTRY names another registry. Nothing is unpacked
 before its checksum is found to be the lock's, and nothing is written before every package is there. What is up to date
@@ -27,12 +28,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "frontend" / "package-lock.json"
 VENDOR = ROOT / "dashboard" / "static" / "vendor"
-# Says which lock, and which version of this file, the folder was filled from; written last.
-ORIGIN = VENDOR / ".origin"
+TEST_VENDOR = ROOT / "tests" / "browser" / "vendor"
+# Says which lock, and which version of this file, a folder was filled from; written last.
+ORIGIN_NAME = ".origin"
 # What is taken of each package, and the name it gets.
 FILES = {
     "hls.js": {"dist/hls.light.min.js": "hls.light.min.js", "LICENSE": "hls.js.LICENSE.txt"},
+    "uplot": {
+        "dist/uPlot.iife.min.js": "uPlot.iife.min.js",
+        "dist/uPlot.min.css": "uPlot.min.css",
+        "LICENSE": "uPlot.LICENSE.txt",
+    },
 }
+# Of the packages for development; no page gets them.
+TEST_FILES = {"axe-core": {"axe.min.js": "axe.min.js", "LICENSE": "axe-core.LICENSE.txt"}}
 DEFAULT_REGISTRY = "https://registry.npmjs.org/"
 ATTEMPTS = 3
 TIMEOUT_SEC = (10.0, 60.0)
@@ -52,7 +61,12 @@ class FrontendError(Exception):
 def main() -> int:
     """Fetch what is missing; return the exit code."""
     try:
-        _run()
+        if sys.argv[1:] == ["--tests"]:
+            _run(TEST_FILES, TEST_VENDOR)
+        elif sys.argv[1:]:
+            raise FrontendError(2, f"unknown arguments: {' '.join(sys.argv[1:])}")
+        else:
+            _run(FILES, VENDOR)
     except FrontendError as error:
         # An address may hold a name and a password.
         print("frontend:", re.sub(r"//[^/@\s]*@", "//", str(error)), file=sys.stderr)
@@ -60,18 +74,19 @@ def main() -> int:
     return 0
 
 
-def _run() -> None:
+def _run(files_by_package: dict[str, dict[str, str]], folder: Path) -> None:
     try:
         lock = LOCK.read_bytes()
         entries = json.loads(lock)["packages"]
-        pins = {package: _pin(entries[f"node_modules/{package}"]) for package in FILES}
+        pins = {package: _pin(entries[f"node_modules/{package}"]) for package in files_by_package}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FrontendError(2, f"{LOCK}: {type(error).__name__}: {error}") from error
     digest = hashlib.sha256(lock + Path(__file__).read_bytes()).hexdigest()
-    names = [name for wanted in FILES.values() for name in wanted.values()]
+    names = [name for wanted in files_by_package.values() for name in wanted.values()]
     names += [f"{name}.gz" for name in names if _is_packed(name)]
-    filled = ORIGIN.is_file() and ORIGIN.read_text(errors="replace") == digest
-    if filled and all((VENDOR / name).is_file() for name in names):
+    origin = folder / ORIGIN_NAME
+    filled = origin.is_file() and origin.read_text(errors="replace") == digest
+    if filled and all((folder / name).is_file() for name in names):
         return
     print(
         "Fetching", ", ".join(f"{name} {pin[0]}" for name, pin in pins.items()), "...", flush=True
@@ -86,10 +101,10 @@ def _run() -> None:
             raise FrontendError(
                 6, f"{address}: the bytes that came do not have the lock's checksum"
             )
-        files |= _unpack(package, version, tarball)
+        files |= _unpack(package, version, tarball, files_by_package[package])
     files |= {f"{n}.gz": gzip.compress(d, 9, mtime=0) for n, d in files.items() if _is_packed(n)}
     try:
-        _write(files | {ORIGIN.name: digest.encode()})
+        _write(folder, files | {ORIGIN_NAME: digest.encode()})
     except OSError as error:
         raise FrontendError(7, f"the libraries cannot be written: {error}") from error
 
@@ -164,12 +179,12 @@ def _body(address: str) -> bytes:
     return bytes(body)
 
 
-def _unpack(package: str, version: str, tarball: bytes) -> dict[str, bytes]:
+def _unpack(package: str, version: str, tarball: bytes, wanted: dict[str, str]) -> dict[str, bytes]:
     """Return the wanted files under their new names; the tarball's other names are of no interest."""
     found = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as archive:
-            for path, name in FILES[package].items():
+            for path, name in wanted.items():
                 member = archive.getmember(f"package/{path}")
                 # A link is not followed, wherever it leads.
                 content = archive.extractfile(member) if member.isreg() else None
@@ -183,17 +198,17 @@ def _unpack(package: str, version: str, tarball: bytes) -> dict[str, bytes]:
     return found
 
 
-def _write(files: dict[str, bytes]) -> None:
+def _write(folder: Path, files: dict[str, bytes]) -> None:
     """Make the folder hold these files alone, each of them whole at every moment."""
-    VENDOR.mkdir(parents=True, exist_ok=True)
-    ORIGIN.unlink(missing_ok=True)
-    for old in [path for path in VENDOR.iterdir() if path.name not in files]:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ORIGIN_NAME).unlink(missing_ok=True)
+    for old in [path for path in folder.iterdir() if path.name not in files]:
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
-    part = VENDOR / ".part"
+    part = folder / ".part"
     try:
         for name, content in files.items():
             part.write_bytes(content)
-            part.replace(VENDOR / name)
+            part.replace(folder / name)
     finally:
         part.unlink(missing_ok=True)
 

@@ -52,11 +52,16 @@ def named_packages(source: Path) -> set[str]:
     return {line.strip() for line in lines if line.strip() and line[0] not in "#-"}
 
 
-def page_packages() -> dict[str, str]:
+def page_packages(kind: str = "dependencies") -> dict[str, str]:
     """Return the packages of the dashboard's page, each with the version it is wanted in."""
     source = json.loads((ROOT / "frontend" / "package.json").read_text(encoding="utf-8"))
-    named: dict[str, str] = source["dependencies"]
+    named: dict[str, str] = source[kind]
     return named
+
+
+def npm_packages() -> dict[str, str]:
+    """Return what comes from npm, the tests' packages included."""
+    return page_packages() | page_packages("devDependencies")
 
 
 def procfile() -> dict[str, str]:
@@ -118,7 +123,7 @@ def test_page_lock_has_checksums_and_no_addresses() -> None:
     packages = {name: entry for name, entry in lock["packages"].items() if name}
     assert lock["lockfileVersion"] == 3
     assert {name: e["version"] for name, e in packages.items()} == {
-        f"node_modules/{name}": version for name, version in page_packages().items()
+        f"node_modules/{name}": version for name, version in npm_packages().items()
     }
     for entry in packages.values():
         kind, _, checksum = entry["integrity"].partition("-")
@@ -129,11 +134,12 @@ def test_page_lock_has_checksums_and_no_addresses() -> None:
 def test_page_packages_are_pinned_and_kept_off_the_registry() -> None:
     source = json.loads((ROOT / "frontend" / "package.json").read_text(encoding="utf-8"))
     assert source["private"] is True
-    assert [v for v in page_packages().values() if not re.fullmatch(r"\d+\.\d+\.\d+", v)] == []
+    assert [v for v in npm_packages().values() if not re.fullmatch(r"\d+\.\d+\.\d+", v)] == []
 
 
 def test_what_is_fetched_is_what_the_dashboard_serves() -> None:
     assert frontend.FILES.keys() == page_packages().keys()
+    assert frontend.TEST_FILES.keys() == page_packages("devDependencies").keys()
     fetched = {name for wanted in frontend.FILES.values() for name in wanted.values()}
     assert {name for name in fetched if not name.endswith(".LICENSE.txt")} == set(LIBRARIES)
     assert all("LICENSE" in wanted for wanted in frontend.FILES.values())
@@ -142,7 +148,7 @@ def test_what_is_fetched_is_what_the_dashboard_serves() -> None:
 def test_every_dependency_has_its_reason_written_down() -> None:
     reasons = (ROOT / "docs" / "decisions" / "0001-dependencies.md").read_text(encoding="utf-8")
     named = {p for source in (ROOT / "requirements").glob("*.in") for p in named_packages(source)}
-    named |= page_packages().keys()
+    named |= npm_packages().keys()
     in_tables = set(
         re.findall(r"[\w.-]+", " ".join(re.findall(r"^\| ([^|]+) \|", reasons, re.MULTILINE)))
     )

@@ -39,7 +39,7 @@ def told(*messages: Any) -> dict[str, Any]:
 
 
 def spans(story: dict[str, Any]) -> list[tuple[int, int, int, str]]:
-    return [tuple(piece.values()) for piece in story["ranges"]]  # type: ignore[misc]
+    return [tuple(piece.values()) for piece in story["ranges"]]
 
 
 def test_a_chunk_tells_which_bytes_each_node_brought_and_where_another_went_on() -> None:

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from buffer.media import MediaError, TimelineRemuxer
 from buffer.playlist import INIT_NAME, PLAYLIST_NAME, SEGMENT_SUFFIX, TRANSPORT_NAME
-from buffer.watch import Gone, SegmentAbsent, SegmentLate, Watch
+from buffer.watch import Gone, SegmentAbsent, SegmentLate, SegmentSkipped, Watch
 from common import http_guard
 
 logger = logging.getLogger(__name__)
@@ -120,6 +120,8 @@ def _having(get: Callable[[float, Gone], bytes]) -> bytes:
     """Return what `get` waits for, or end the request with what went wrong."""
     try:
         return get(SEGMENT_WAIT_SEC, _gone())
+    except SegmentSkipped as error:
+        abort(410, str(error))
     except SegmentAbsent as error:
         abort(404, str(error))
     except SegmentLate as error:

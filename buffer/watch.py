@@ -24,6 +24,10 @@ class SegmentAbsent(Exception):
     """A segment cannot be had: there is none of that number, or its session is over."""
 
 
+class SegmentSkipped(SegmentAbsent):
+    """The session has given up its chunk, which nobody has, and goes on behind it."""
+
+
 class SegmentLate(Exception):
     """A segment did not come in time; it may come later."""
 
@@ -70,7 +74,7 @@ class Watch:
     def segment(self, number: int, timeout_sec: float, gone: Gone) -> Segment:
         """Return a segment, which is fetched with urgency if it is not here; `gone` says that nobody waits any more.
 
-        Raises SegmentAbsent, SegmentLate, and MediaError for a chunk that is no media.
+        Raises SegmentAbsent (SegmentSkipped), SegmentLate, and MediaError for a chunk that is no media.
         """
         found: Future[tuple[bytes | memoryview, float]] = Future()
         self._call_soon(lambda: self._live.want(number, found))
@@ -82,5 +86,7 @@ class Watch:
         try:
             data, start_sec = found.result()
         except LookupError as error:
-            raise SegmentAbsent(str(error)) from None
+            # The loop alone adds to the set, and this number was added before the answer.
+            kind = SegmentSkipped if number in self._live.core.missing else SegmentAbsent
+            raise kind(str(error)) from None
         return self._segmenter.segment(number, data, start_sec)

@@ -287,6 +287,13 @@ class ChunkVerdict:
     ranges: tuple[RangeSource, ...]
 
 
+@message("scheduler.verdicts")
+class RecentVerdicts:
+    """The last verdicts, for who joins late; snapshot (scheduler PUB -> dashboard)."""
+
+    verdicts: tuple[ChunkVerdict, ...]
+
+
 @message("event")
 class LogEvent:
     """Something a viewer wants to read, in plain words (any PUB -> dashboard, main)."""

@@ -19,6 +19,7 @@ from common.messages import (
     NodeScore,
     NodeScores,
     RecentEvents,
+    RecentVerdicts,
     SchedulerStatus,
     SessionStatus,
     SessionTraffic,
@@ -30,6 +31,7 @@ Folded = (
     | SchedulerStatus
     | Transfer
     | ChunkVerdict
+    | RecentVerdicts
     | LogEvent
     | RecentEvents
     | SessionStatus
@@ -158,7 +160,7 @@ class StackState:
             case Transfer():
                 outcomes = self._node_evidence(msg.node_url).outcomes
                 outcomes[msg.outcome] = outcomes.get(msg.outcome, 0) + 1
-            case ChunkVerdict():
+            case ChunkVerdict() | RecentVerdicts():
                 # Who shows the stories of single chunks keeps them.
                 pass
             case LogEvent():

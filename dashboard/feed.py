@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from common.messages import ChunkMap, ChunkVerdict, SessionStatus, Transfer
+from common.messages import ChunkMap, ChunkVerdict, RecentVerdicts, SessionStatus, Transfer
 from common.stack_state import Folded, Json
 from common.status import StatusModel, chunk_json
 
@@ -79,6 +79,8 @@ class Feed:
             self._model.apply(msg, now_unix_sec)
             if isinstance(msg, Transfer | ChunkVerdict):
                 self._stories.add(msg, now_unix_sec)
+            elif isinstance(msg, RecentVerdicts):
+                self._stories.add_missed(msg.verdicts)
             self.applied_messages += 1
 
     def tick(self, sight: StackSight, now_unix_sec: float, *, dropped_messages: int = 0) -> None:
@@ -163,9 +165,18 @@ class Feed:
         """Return what is held already of the chunks that are being read."""
         chunks = dict.fromkeys((f["session_id"], f["sequence_num"]) for f in in_flight)
         return [
-            {"sequence_num": number, "pieces": self._stories.story(session_id, number).pieces}
+            {
+                "sequence_num": number,
+                "pieces": (story := self._stories.story(session_id, number)).pieces,
+                "failures": story.failures_count,
+            }
             for session_id, number in chunks
         ]
+
+    def failures(self, session_id: str, sequence_nums: list[int]) -> list[int]:
+        """Return how often each of these chunks needed another try."""
+        with self._lock:
+            return [self._stories.story(session_id, n).failures_count for n in sequence_nums]
 
     def stats(self, session_id: str | None = None) -> Json:
         """Return the statistics of buffer, scheduler and nodes."""

@@ -6,6 +6,7 @@ No I/O, no clock: time is an argument. Memory is bounded whatever arrives, and h
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ MAX_VERDICTS = 16
 # Of all chunks together, some ten megabytes, hours of playback. What was heard of longest ago is forgotten first.
 MAX_ENTRIES = 60_000
 MAX_NAMES = 1000
+# Nothing went wrong at a node whose range ended so.
+HARMLESS = frozenset({"complete", "cancelled", "lost"})
 
 
 class Piece(NamedTuple):
@@ -33,7 +36,7 @@ class Piece(NamedTuple):
 class Attempt(NamedTuple):
     """One ended range: what was asked of a node, and what it brought of it."""
 
-    at_unix_sec: float
+    at_unix_sec: float | None
     node_url: str
     worker_id: str
     part: int
@@ -44,9 +47,9 @@ class Attempt(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What the checksum said."""
+    """What the checksum said; nobody knows when, where it was before we listened."""
 
-    at_unix_sec: float
+    at_unix_sec: float | None
     worker_id: str
     verdict: str
     corrupt_part: int
@@ -62,6 +65,7 @@ class Story:
     attempts: deque[Attempt] = field(default_factory=lambda: deque(maxlen=MAX_ATTEMPTS))
     verdicts: deque[Verdict] = field(default_factory=lambda: deque(maxlen=MAX_VERDICTS))
     attempts_count: int = 0
+    failures_count: int = 0
     # Where the bytes are put together; another worker begins with none.
     worker_id: str = ""
 
@@ -77,6 +81,7 @@ class Story:
             self.pieces.clear()
         self.attempts.append(attempt)
         self.attempts_count += 1
+        self.failures_count += attempt.outcome not in HARMLESS
         self._hold(
             Piece(attempt.part, attempt.start_bytes, attempt.received_until_bytes, attempt.node_url)
         )
@@ -97,6 +102,7 @@ class Story:
     def add_verdict(self, verdict: Verdict, pieces: list[Piece]) -> None:
         """Note what the checksum said of these bytes; those of a suspect are fetched again."""
         self.verdicts.append(verdict)
+        self.failures_count += verdict.verdict == "corrupt"
         if verdict.verdict == "delivered":
             self.pieces = pieces
             return
@@ -134,7 +140,13 @@ class ChunkStories:
         """How much is held, in the unit of MAX_ENTRIES."""
         return self._entries
 
-    def add(self, msg: Transfer | ChunkVerdict, now_unix_sec: float) -> None:
+    def add_missed(self, verdicts: Iterable[ChunkVerdict]) -> None:
+        """Take the verdicts from before we listened; of chunks that have one already we know more."""
+        for msg in verdicts:
+            if not self.story(msg.session_id, msg.sequence_num).verdicts:
+                self.add(msg, None)
+
+    def add(self, msg: Transfer | ChunkVerdict, now_unix_sec: float | None) -> None:
         """Fold what a scheduler said of a chunk; what does not name its place is passed over."""
         if msg.sequence_num < 0:
             return

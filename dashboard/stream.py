@@ -62,6 +62,10 @@ class Viewer:
         gone = bool(self._chunks.keys() - known.keys())
         reset = other or gone
         changed = [chunk_json(c) for n, c in known.items() if reset or self._chunks.get(n) != c]
+        if found:
+            numbers = [c["sequence_num"] for c in changed]
+            failures = self._feed.failures(found.session_id, numbers)
+            changed = [c | {"failures": n} for c, n in zip(changed, failures, strict=True)]
         self._map, self._chunks = found, known
         if not changed and not reset:
             return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import assert_never
 
@@ -15,12 +16,14 @@ from common.endpoints import Endpoints, RoleLock
 from common.event_log import EventLog
 from common.messages import (
     ChunkFinished,
+    ChunkVerdict,
     Demand,
     InFlight,
     NodeLoad,
     NodeScores,
     RangeFinished,
     RangeProgress,
+    RecentVerdicts,
     SchedulerStatus,
     SessionTraffic,
     WorkerHeartbeat,
@@ -39,6 +42,9 @@ from scheduler.commands import (
 from scheduler.planner import Event, Planner
 
 logger = logging.getLogger(__name__)
+
+# What a dashboard that starts a little late can tell of the first chunks.
+KEPT_VERDICTS = 40
 
 TICK_SEC = 0.05
 # Often enough for a live page; changes in between show in the next snapshot.
@@ -65,6 +71,8 @@ class SchedulerProcess:
         self._commands_address = endpoints.address("buffer.commands")
         self._events = self.service.publisher("scheduler.events")
         self._log = EventLog(self._events)
+        self._verdicts: deque[ChunkVerdict] = deque(maxlen=KEPT_VERDICTS)
+        self._verdicts_told = True
         self.service.pull(endpoints.address("scheduler.requests"), {Demand: self._handle})
         self.service.pull(
             endpoints.address("scheduler.reports"),
@@ -99,8 +107,12 @@ class SchedulerProcess:
                         logger.warning("worker inbox is full endpoint=%s", command.jobs_endpoint)
                 case TellBuffer():
                     self.service.push(self._commands_address, command.msg)
-                case PublishTransfer() | PublishVerdict():
+                case PublishTransfer():
                     self._events.publish(command.msg, key=None)
+                case PublishVerdict():
+                    self._events.publish(command.msg, key=None)
+                    self._verdicts.append(command.msg)
+                    self._verdicts_told = False
                 case Announce():
                     logger.info("%s session_id=%s", command.text, command.session_id)
                     self._log.say(command.session_id, command.kind, command.text)
@@ -111,6 +123,10 @@ class SchedulerProcess:
                     assert_never(command)
 
     def _publish_status(self) -> None:
+        if not self._verdicts_told:
+            # Packed here, for the way of a chunk is no place for it.
+            self._events.keep(RecentVerdicts(verdicts=tuple(self._verdicts)))
+            self._verdicts_told = True
         self._events.publish(status_of(self.planner, self._clock.now_sec(), time.time))
 
 

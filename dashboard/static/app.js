@@ -2,9 +2,12 @@
 
 import { byId, make, reconcile, setText } from "./dom.js";
 import { clock } from "./format.js";
+import { drawCharts, watchCharts } from "./charts.js";
 import { applyChunks, markActivity, watchStrip } from "./chunks.js";
-import { applyHistory, drawCharts } from "./charts.js";
-import { followStatus, startVideo } from "./player.js";
+import { applyHistory } from "./history.js";
+import { drawSparks } from "./nodes.js";
+import { followStatus, moveTo, startVideo } from "./player.js";
+import { onStorySeek, storiesOf } from "./story.js";
 import { addLogEntry, drawStatus } from "./view.js";
 
 const FIRST_RETRY_MS = 1000;
@@ -16,6 +19,7 @@ let retryTimer = 0;
 let lastEventId = "";
 let sessionId = "";
 let lastStatus = null;
+let hasVideos = false;
 
 function showConnection(state, text = state) {
   const pill = byId("connection-state");
@@ -43,15 +47,17 @@ function connect() {
   };
   listen("status", (status) => {
     lastStatus = status;
+    byId("choose-form").hidden = !hasVideos || Boolean(status.recording);
     drawStatus(status);
     followStatus(status);
-    markActivity(status.session_id === null ? -1 : status.buffer.current_position, status.in_flight);
+    storiesOf(status.session_id, status.live && status.stack.running);
+    markActivity(status);
   });
   listen("chunks", applyChunks);
   listen("history", (history) => {
     applyHistory(history);
-    const buffer = lastStatus?.buffer;
-    if (buffer) drawCharts(buffer.target_buffer_sec, buffer.low_water_mark_sec);
+    drawCharts(lastStatus?.buffer);
+    drawSparks();
   });
   listen("log", (entry, id) => {
     if (id === lastEventId) return;
@@ -100,6 +106,12 @@ function control(action) {
   return send(lastStatus?.session_id ? { action, session_id: lastStatus.session_id } : { action }, "control-result");
 }
 
+/** Move the playhead: of the player in this page, or of whatever plays elsewhere. */
+function seekTo(positionSec) {
+  if (moveTo(positionSec)) return;
+  send({ action: "seek", position_sec: positionSec, session_id: lastStatus.session_id }, "control-result");
+}
+
 /** Fill the choice of videos from the store; without a store there is none. */
 async function loadVideos() {
   let videos = [];
@@ -109,7 +121,8 @@ async function loadVideos() {
   } catch {
     // The dashboard is away; the next time will do.
   }
-  byId("choose-form").hidden = videos.length === 0;
+  hasVideos = videos.length > 0;
+  byId("choose-form").hidden = !hasVideos || Boolean(lastStatus?.recording);
   reconcile(
     byId("video-select"),
     videos.filter((video) => video.status !== "deleted"),
@@ -134,6 +147,15 @@ byId("choose-form").addEventListener("submit", async (event) => {
 byId("video-select").addEventListener("focus", loadVideos);
 byId("pause-button").addEventListener("click", (event) => control(event.currentTarget.dataset.action ?? "pause"));
 byId("stop-button").addEventListener("click", () => control("stop"));
+byId("seek").addEventListener("input", (event) => {
+  event.currentTarget.dataset.held = "1";
+  setText("playhead", clock(Number(event.currentTarget.value)));
+});
+byId("seek").addEventListener("change", (event) => {
+  delete event.currentTarget.dataset.held;
+  seekTo(Number(event.currentTarget.value));
+});
+onStorySeek(seekTo);
 byId("session-select").addEventListener("change", (event) => {
   sessionId = event.currentTarget.value;
   connect();
@@ -144,5 +166,6 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) connect();
 });
 watchStrip();
+watchCharts();
 loadVideos();
 connect();

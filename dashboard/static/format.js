@@ -46,6 +46,24 @@ export function timeOfDay(unixSec) {
   return new Date(unixSec * 1000).toLocaleTimeString([], { hour12: false });
 }
 
+/** Return numbers as an SVG path over `width` by `height`, empty for fewer than two. */
+export function sparkPath(values, width, height, top) {
+  if (values.length < 2) return "";
+  const most = Math.max(top ?? 0, ...values.map((value) => value ?? 0), 1e-9);
+  const step = width / (values.length - 1);
+  let pen = "M";
+  let path = "";
+  values.forEach((value, i) => {
+    if (value === null) {
+      pen = "M";
+      return;
+    }
+    path += `${pen}${(i * step).toFixed(1)} ${(height - (value / most) * height).toFixed(1)}`;
+    pen = "L";
+  });
+  return path;
+}
+
 export function shortNode(url) {
   return url.replace(/^https?:\/\//, "");
 }

@@ -8,6 +8,12 @@ const REPORT_MS = 1000;
 const viewerId = sessionStorage.getItem("viewer") ?? Math.random().toString(36).slice(2, 14);
 sessionStorage.setItem("viewer", viewerId);
 const film = byId("film");
+// How the stream says that a chunk is skipped.
+const GIVEN_UP = 410;
+// Behind a hole by so much, for what follows it begins a little late.
+const HOLE_MARGIN_SEC = 0.05;
+// Pictures end a little before the hole does that they lead to.
+const HOLE_REACH_SEC = 0.5;
 
 let hls = null;
 let watched = "";
@@ -17,6 +23,8 @@ let wishSerial = -1;
 let lastError = "";
 let recovered = false;
 let status = null;
+/** Stretches of the film that nobody has: the playhead goes over them. */
+let holes = [];
 /** A start that was asked for in this page: session and position. */
 let asked = null;
 
@@ -32,7 +40,13 @@ const HLS_OPTIONS = {
       maxTimeToFirstByteMs: 85000,
       maxLoadTimeMs: 120000,
       timeoutRetry: { maxNumRetry: 2, retryDelayMs: 0, maxRetryDelayMs: 0 },
-      errorRetry: { maxNumRetry: 20, retryDelayMs: 500, maxRetryDelayMs: 4000 },
+      errorRetry: {
+        maxNumRetry: 20,
+        retryDelayMs: 500,
+        maxRetryDelayMs: 4000,
+        // What the session has given up does not come, however often it is asked for.
+        shouldRetry: (_policy, _count, _late, answer, retry) => retry && answer?.code !== GIVEN_UP,
+      },
     },
   },
 };
@@ -46,7 +60,7 @@ function say(text) {
 export function followStatus(next) {
   status = next;
   const player = status.player;
-  const watchable = status.live && status.stack.running && Boolean(player?.stream_url);
+  const watchable = !status.recording && status.live && status.stack.running && Boolean(player?.stream_url);
   if (watched && watched !== status.session_id) detach();
   byId("watch-button").hidden = !(watchable && watched !== status.session_id && status.output !== "stream");
   if (watched === status.session_id) {
@@ -75,6 +89,7 @@ export function attach(sessionId, positionSec) {
   detach();
   watched = sessionId;
   started = recovered = waits = false;
+  holes = [];
   wishSerial = status?.player?.wish.serial ?? 0;
   lastError = "";
   film.dataset.errors = "0";
@@ -107,6 +122,7 @@ function detach() {
 }
 
 function standStill() {
+  hls?.stopLoad();
   if (film.ended || !started) return;
   film.pause();
 }
@@ -120,12 +136,41 @@ async function play() {
   }
 }
 
+/** Note that a segment will never come, and go on with what follows it. */
+function passOver(fragment) {
+  const hole = { from: fragment.start, to: fragment.start + fragment.duration };
+  if (!holes.some((known) => known.from === hole.from)) holes.push(hole);
+  film.dataset.holes = String(holes.length);
+  fragment.gap = true;
+  hls.startLoad(hole.to + HOLE_MARGIN_SEC);
+  leap();
+}
+
+/** Leave the hole that the playhead has come to, if it has come to one. */
+function leap() {
+  const at = film.currentTime;
+  const hole = holes.find(({ from, to }) => at >= from - HOLE_REACH_SEC && at < to);
+  const plays = !film.seeking && film.readyState > HTMLMediaElement.HAVE_CURRENT_DATA;
+  if (!hole || plays) return;
+  if (hole.to + HOLE_MARGIN_SEC >= film.duration) {
+    // Nothing follows.
+    film.currentTime = film.duration;
+    return;
+  }
+  film.currentTime = hole.to + HOLE_MARGIN_SEC;
+}
+
 function onError(_, data) {
   film.dataset.errors = String(Number(film.dataset.errors) + 1);
   const codecs = /codec/i.test(data.details);
   lastError = codecs ? `this browser cannot play the film's codec: ${data.mimeType ?? data.error?.message ?? data.details}` : `${data.details}${data.fatal ? " (fatal)" : ""}`;
   byId("film-errors").prepend(make("li", { text: `${format.clock(film.currentTime)} ${lastError}` }));
   while (byId("film-errors").children.length > 20) byId("film-errors").lastElementChild.remove();
+  if (data.response?.code === GIVEN_UP && data.frag) {
+    passOver(data.frag);
+    report();
+    return;
+  }
   if (!data.fatal) return;
   if (codecs) say(`This film cannot be shown here: ${lastError}. Open ${status.player.stream_url} in mpv or VLC.`);
   else if (data.type === window.Hls.ErrorTypes.NETWORK_ERROR) setTimeout(() => hls?.startLoad(), 1000);
@@ -178,6 +223,14 @@ export async function startVideo(videoId, positionSec, control) {
   return result.session_id;
 }
 
+/** Move the player of this page; false when the film plays elsewhere. */
+export function moveTo(positionSec) {
+  if (!watched || !hls) return false;
+  film.currentTime = positionSec;
+  return true;
+}
+
+film.addEventListener("timeupdate", leap);
 film.addEventListener("playing", () => {
   started = true;
   waits = false;
@@ -185,6 +238,7 @@ film.addEventListener("playing", () => {
 });
 film.addEventListener("waiting", () => {
   waits = true;
+  leap();
   if (started && !film.seeking) film.dataset.stalls = String(Number(film.dataset.stalls) + 1);
   report();
 });

@@ -2,15 +2,20 @@
 
 import { byId, make, nodeBadge, nodeColour, nodeIndex, reconcile, setText, setVar } from "./dom.js";
 import * as format from "./format.js";
+import { rateNow } from "./history.js";
+import { drawNodes } from "./nodes.js";
 
 const STATE_SIGNS = {
   idle: "○", startup: "◔", playing: "▶", rebuffering: "↻", paused: "‖", seeking: "»", ended: "■", failed: "✕",
 };
 const MAX_LOG_ENTRIES = 200;
+// More of them only flicker.
+const MAX_FLIGHTS = 10;
 
 export function drawStatus(status) {
   const hasSession = status.session_id !== null;
   const hasStack = status.stack.running || Object.keys(status.network_stats).length > 0;
+  document.body.classList.toggle("recording", Boolean(status.recording));
   byId("empty-state").hidden = hasSession;
   byId("session-view").hidden = !hasSession;
   byId("stack-view").hidden = !hasSession && !hasStack;
@@ -86,6 +91,12 @@ function drawBuffer(status) {
   setVar(timeline, "--played", `${Math.min(100, (buffer.playhead_sec / duration) * 100).toFixed(2)}%`);
   setVar(timeline, "--held", `${Math.min(100, ((buffer.playhead_sec + buffer.buffer_level_sec) / duration) * 100).toFixed(2)}%`);
   setText("playhead", format.clock(buffer.playhead_sec));
+  const seek = byId("seek");
+  seek.max = String(Math.ceil(duration));
+  seek.disabled = !(status.live && status.stack.running);
+  // Whoever drags it, or walks with keys, is not to be pulled back.
+  if (!seek.dataset.held) seek.value = String(Math.floor(buffer.playhead_sec));
+  seek.setAttribute("aria-valuetext", `${format.clock(Number(seek.value))} of ${format.clock(buffer.duration_sec)}`);
   setText("duration", `${buffer.duration_known ? "" : "about "}${format.clock(buffer.duration_sec)}`);
 
   const badge = byId("playback-state");
@@ -106,11 +117,15 @@ function drawPlayback(status) {
   const stats = status.buffer_stats;
   const traffic = status.scheduler_stats;
   setText("startup-latency", format.seconds(status.startup_latency, 2));
-  setText("rebuffering-events", stats.rebuffering_events);
-  setText("stalled-sec", format.seconds(stats.stalled_sec));
+  setText("rebuffering-events", stats.rebuffering_events ? `${stats.rebuffering_events} (${format.seconds(stats.stalled_sec)})` : "none");
+  setText("rate-now", status.live ? format.megabits(rateNow()) : "–");
+  const longest = stats.longest_stall_sec ? `, longest ${format.seconds(stats.longest_stall_sec)}` : "";
+  setText("stalled-sec", `${format.seconds(stats.stalled_sec)}${longest}`);
   const missing = stats.missing_chunks ? `, ${stats.missing_chunks} missing` : "";
   setText("chunks-played", `${stats.total_chunks_played} of ${stats.total_chunks}${missing}`);
   setText("average-buffer", format.seconds(stats.playback_started ? stats.average_buffer_level : null));
+  const extra = traffic.needed_bytes ? Math.max(0, traffic.received_bytes / traffic.needed_bytes - 1) : null;
+  setText("extra-bytes", status.in_flight.length && extra > 0.2 ? "–" : format.percent(extra, 1));
   setText("received-bytes", format.bytes(traffic.received_bytes));
   setText("needed-bytes", format.bytes(traffic.needed_bytes));
 }
@@ -135,51 +150,13 @@ function drawTargets(targets) {
   );
 }
 
-function drawNodes(nodes) {
-  const best = Math.max(...nodes.map((node) => node.score ?? 0), 1e-9);
-  reconcile(
-    byId("node-rows"),
-    nodes,
-    (node) => node.node_url,
-    (node) => make("tr", {}, [
-      make("th", { attributes: { scope: "row" } }, [nodeBadge(node.node_url), make("span", { text: format.shortNode(node.node_url) })]),
-      make("td", {}, [make("span", { class: "value" }), make("span", { class: "bar" })]),
-      make("td"), make("td"), make("td"),
-      make("td", {}, [make("span", { class: "state" })]),
-      make("td"),
-    ]),
-    (row, node) => {
-      const cells = row.children;
-      setText(cells[1].firstElementChild, format.number(node.score, 2));
-      setVar(cells[1].lastElementChild, "--share", `${(((node.score ?? 0) / best) * 100).toFixed(1)}%`);
-      setVar(cells[1].lastElementChild, "--colour", nodeColour(node.node_url));
-      setText(cells[2], format.milliseconds(node.latency_ms.current));
-      cells[2].title = `average ${format.milliseconds(node.latency_ms.average)}, ${format.milliseconds(node.latency_ms.min)} to ${format.milliseconds(node.latency_ms.max)}`;
-      setText(cells[3], format.megabits(node.bandwidth_mbps.current ?? node.rate_mbps));
-      setText(cells[4], format.percent(node.success_rate));
-      const [state, text] = nodeState(node);
-      cells[5].firstElementChild.dataset.state = state;
-      setText(cells[5].firstElementChild, text);
-      setText(cells[6], node.active_ranges ? `${node.active_ranges} active` : "idle");
-      cells[6].title = `${node.completed_ranges} ranges done, ${node.failed_ranges} failed, ${format.bytes(node.received_bytes)}`;
-    },
-  );
-}
-
-function nodeState(node) {
-  if (node.breaker === "open") return ["suspended", `‖ suspended ${Math.ceil(node.suspended_for_sec)} s`];
-  if (node.breaker === "half_open") return ["probing", "◔ probing"];
-  if (node.healthy === null) return ["unknown", "– not rated"];
-  return node.healthy ? ["healthy", "✓ healthy"] : ["unhealthy", "✕ unhealthy"];
-}
-
 function drawDownloads(status) {
   const stats = status.scheduler_stats;
   setText("total-downloads", stats.failed_downloads ? `${stats.total_downloads} (${stats.failed_downloads} failed)` : stats.total_downloads);
   setText("success-rate", stats.total_downloads ? format.percent(stats.success_rate, 1) : "–");
   setText("failovers", stats.failover_count);
   setText("active-downloads", stats.active_downloads);
-  const flights = status.in_flight.length ? status.in_flight : [null];
+  const flights = status.in_flight.length ? status.in_flight.slice(0, MAX_FLIGHTS) : [null];
   reconcile(
     byId("in-flight"),
     flights,
@@ -189,9 +166,8 @@ function drawDownloads(status) {
       : make("li", { class: "muted", text: "nothing is being fetched" })),
     (item, range) => {
       if (!range) return;
-      const part = range.part >= 0 ? ` fragment ${range.part}` : "";
-      setText(item.children[1], `chunk ${range.sequence_num}${part}`);
-      item.title = `${format.shortNode(range.node_url)}, worker ${range.worker_id}, ${format.bytes(range.end_bytes - range.start_bytes)}`;
+      const part = range.part >= 0 ? `, ${range.part < 3 ? "fragment" : "parity"} ${range.part}` : "";
+      setText(item.children[1], `chunk ${range.sequence_num}${part}, ${format.bytes(range.end_bytes - range.start_bytes)}`);
       setVar(item.children[2], "--share", `${(range.progress_ratio * 100).toFixed(1)}%`);
       setVar(item.children[2], "--colour", nodeColour(range.node_url));
       setText(item.children[3], format.percent(range.progress_ratio));

@@ -75,6 +75,17 @@ def test_another_worker_begins_with_nothing() -> None:
     assert spans(story) == [(-1, 0, 100, NODE_B)]
 
 
+def test_who_joins_late_learns_of_the_last_verdicts_and_of_none_twice() -> None:
+    stories = ChunkStories()
+    late = a_verdict(a_part(NODE_A, 0, 1000), sequence_num=0)
+    stories.add(a_verdict(a_part(NODE_B, 0, 1000)), 1000.0)
+    stories.add_missed((late, a_verdict(a_part(NODE_A, 0, 1000))))
+    before, known = stories.story("s1", 0), stories.story("s1", 1)
+    assert [piece.node_url for piece in before.pieces] == [NODE_A]
+    assert [v.at_unix_sec for v in before.verdicts] == [None]
+    assert [v.at_unix_sec for v in known.verdicts] == [1000.0]
+
+
 def test_what_does_not_say_which_chunk_it_was_is_passed_over() -> None:
     stories = ChunkStories()
     stories.add(a_transfer(sequence_num=-1), 1000.0)

@@ -237,7 +237,7 @@ class Session:
 
     def want_also(self, number: int, now_sec: float) -> list[Command]:
         """Get a chunk at once that a player waits for."""
-        if self.closing or self.store.find(number) is not None:
+        if self.closing or number in self.missing or self.store.find(number) is not None:
             return []
         self._extra.add(number)
         return self._ask(now_sec, always=False)
@@ -338,7 +338,8 @@ class Session:
             head,
             now_sec,
             asked=bool(self._wanted),
-            dry=self.buffer_level_sec <= 0,
+            # A player's last picture ends a little before the media does.
+            dry=self.buffer_level_sec <= 0 or self.playback.state == "rebuffering",
         )
         if isinstance(verdict, GiveUp):
             return self._fail(verdict.exit_code, verdict.text)
@@ -346,6 +347,7 @@ class Session:
 
     def _skip(self, number: int, now_sec: float) -> list[Command]:
         self.missing.add(number)
+        self._extra.discard(number)
         self.store.move_to(number + 1)
         self._handed_until_sec = self.timeline.start_sec(number + 1)
         self.playback.skip_to(now_sec, self._handed_until_sec)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from buffer.commands import CountView
+from buffer.commands import CountView, SkipInOutput
 from buffer.following import ASKED_LEASE_SEC, REPORT_LEASE_SEC, Following
+from buffer.patience import ROUNDS_BEFORE_GIVING_UP
 from common.messages import ViewerReport
 from tests.builders import a_manifest
 from tests.session_rig import Viewing
@@ -18,8 +19,10 @@ KEEP_BYTES = 10_000
 class Watched:
     """A session of ten chunks of 10 s and those who watch it."""
 
-    def __init__(self, *, awaits_viewer: bool = True, held: int = 3) -> None:
-        self.viewing = Viewing(a_manifest(10), awaits_viewer=awaits_viewer, keep_bytes=KEEP_BYTES)
+    def __init__(self, *, awaits_viewer: bool = True, held: int = 3, **options: Any) -> None:
+        self.viewing = Viewing(
+            a_manifest(10), awaits_viewer=awaits_viewer, keep_bytes=KEEP_BYTES, **options
+        )
         self.following = Following(self.viewing.core)
         self.core = self.viewing.core
         for number in range(held):
@@ -118,6 +121,20 @@ def test_a_player_that_waits_for_what_is_not_there_is_rebuffering() -> None:
     assert watched.shown()[0] == "playing"
     assert watched.core.playback.rebuffering_events == 1
     assert watched.viewing.told("playing")[1:] == ["playback goes on"]
+
+
+def test_a_hole_is_skipped_though_the_players_last_picture_ends_before_it() -> None:
+    watched = Watched(held=1, on_missing="skip")
+    watched.viewing.arrive(2)
+    watched.say("playing", 9.5)
+    watched.viewing.trouble(1, rounds=ROUNDS_BEFORE_GIVING_UP)
+    assert watched.viewing.count(SkipInOutput) == 0
+    watched.pass_time(0.5)
+    watched.say("waiting", 9.96)
+    watched.viewing.trouble(1, rounds=ROUNDS_BEFORE_GIVING_UP)
+    assert watched.viewing.count(SkipInOutput) == 1
+    watched.ask(1)
+    assert 1 not in watched.viewing.asked(), "nobody has it"
 
 
 def test_when_the_last_player_is_gone_the_film_is_held() -> None:

@@ -114,7 +114,8 @@ function drawCell(item, sequence) {
   else delete cell.dataset.retried;
   cell.classList.toggle("current", sequence === current);
   cell.tabIndex = sequence === focused ? 0 : -1;
-  setText(cell.firstElementChild, sources.length ? sources.slice(0, 3).map((s) => nodeLetter(s.node_url)).join("") : (SIGNS[state] ?? ""));
+  // Drawn by the style sheet: to a screen reader the label says it in words.
+  cell.firstElementChild.dataset.sign = sources.length ? sources.slice(0, 3).map((s) => nodeLetter(s.node_url)).join("") : (SIGNS[state] ?? "");
   const background = state === "flight" ? paintOf(lanesOf(flight, chunk?.size_bytes ?? 0)) : sources.length ? bandsOf(sources) : "";
   if (cell.dataset.paint !== background) {
     cell.dataset.paint = background;

@@ -50,6 +50,7 @@ function makeSpark(url) {
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("class", "spark");
   svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", "delivered nothing yet");
   for (const name of ["area", "line", "score"]) {
     const path = document.createElementNS(SVG, "path");
     path.setAttribute("class", name);

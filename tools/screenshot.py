@@ -1,119 +1,128 @@
-"""Make docs/images/dashboard.png: play the sample film from the demo's store, photograph the dashboard.
+"""Make the pictures of the dashboard in docs/images: play the sample film, let its best node die, photograph the page.
 
-    python tools/screenshot.py [FILE]
+    python tools/screenshot.py [FOLDER]
 
 Needs Chromium (`CHROMIUM` names another program) and the development requirements.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
+import io
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR))
 
-from playwright.sync_api import sync_playwright  # noqa: E402
+from PIL import Image  # noqa: E402
+from playwright.sync_api import FloatRect, Page  # noqa: E402
 
-from cluster import EmbeddedCluster  # noqa: E402
+from tools.stage import chromium, playing  # noqa: E402
 
-TARGET = PROJECT_DIR / "docs" / "images" / "dashboard.png"
-DATA_DIR = PROJECT_DIR / ".data" / "screenshot"
-VIDEO_ID = "test-video-001"
+TARGET = PROJECT_DIR / "docs" / "images"
 WIDTH, HEIGHT = 1280, 900
-MAX_BYTES = 600_000
-# Enough for curves and a chunk map that show something, a failover among it: the best node stalls for a while.
-WANTED_CHUNKS, WANTED_NODES = 7, 2
-CHUNKS_BEFORE_FAULT = 5
-FAULT_SEC = 15.0
-PLAY_SEC = 110.0
-ANSWER_SEC = 20.0
+PHONE = {"width": 390, "height": 844}
+MAX_BYTES = 300_000
+CHUNKS_BEFORE_FAULT = 4
+# Curves that show something.
+SETTLE_MS = 30_000
 # The page draws itself anew every second.
-SETTLE_MS = 3000
-BROWSER_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-)
+DRAWN_MS = 1500
+BEST = 1
+PLAYS = "() => document.getElementById('film').currentTime > 0.5"
+SUSPENDED_AND_READING = """() =>
+  document.querySelector(".state[data-state='suspended']") && document.querySelector("#chunk-strip .cell[data-state='flight'][data-retried]")"""
 
 
 def main(arguments: list[str]) -> int:
-    """Make the picture; return the exit code."""
-    target = Path(arguments[0]).absolute() if arguments else TARGET
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, filter(None, names))), None)
-    if program is None:
-        print("screenshot: no Chromium found; name it with CHROMIUM", file=sys.stderr)
-        return 1
-    port = _free_port()
-    with EmbeddedCluster(3, DATA_DIR, profile="demo") as store:
-        store.run("sample")
-        command = [sys.executable, "main.py", VIDEO_ID, "--metadata-url", store.metadata_url]
-        command += ["--private", "--dashboard", "--quiet", "--stop-after", f"{PLAY_SEC:g}"]
-        environment = {**os.environ, "DASHBOARD_PORT": str(port)}
-        player = subprocess.Popen(command, cwd=PROJECT_DIR, env=environment)
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _wait_for_chunks(address, player, CHUNKS_BEFORE_FAULT)
-            store.set_fault(1, "stall", for_sec=FAULT_SEC)
-            _wait_for_chunks(address, player, WANTED_CHUNKS)
-            picture = _photograph(program, address)
-        finally:
-            player.send_signal(signal.SIGINT)
-            player.wait()
-    if len(picture) > MAX_BYTES:
-        print(f"screenshot: {len(picture)} bytes, more than {MAX_BYTES}", file=sys.stderr)
-        return 1
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(picture)
-    print(f"{target}: {len(picture)} bytes")
-    return 0
+    """Make the pictures; return the exit code."""
+    folder = Path(arguments[0]).absolute() if arguments else TARGET
+    folder.mkdir(parents=True, exist_ok=True)
+    code = 0
+    for name, picture in _pictures().items():
+        target = folder / f"{name}.png"
+        packed = _packed(picture)
+        target.write_bytes(packed)
+        print(f"{target}: {len(packed)} bytes")
+        if len(packed) > MAX_BYTES:
+            print(f"screenshot: {name}: more than {MAX_BYTES} bytes", file=sys.stderr)
+            code = 1
+    return code
 
 
-def _wait_for_chunks(address: str, player: subprocess.Popen[bytes], count: int) -> None:
-    """Wait until so many chunks have come, from more than one node."""
-    deadline_sec = time.monotonic() + PLAY_SEC - ANSWER_SEC
-    while time.monotonic() < deadline_sec and player.poll() is None:
-        with contextlib.suppress(OSError):
-            with urllib.request.urlopen(f"{address}/api/status", timeout=5) as answer:
-                shares = json.load(answer)["scheduler_stats"]["downloads_per_node"]
-            if sum(shares.values()) >= count and len(shares) >= WANTED_NODES:
-                return
-        time.sleep(0.5)
-    raise RuntimeError("the film did not play far enough")
-
-
-def _photograph(program: str, address: str) -> bytes:
-    """Watch the film in the page, and return its picture."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(BROWSER_FLAGS))
-        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        page.goto(address)
+def _pictures() -> dict[str, bytes]:
+    found = {}
+    with playing() as stage, chromium() as browser:
+        page = browser.new_page(
+            viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="dark", device_scale_factor=1
+        )
+        page.goto(stage.address)
         page.click("#watch-button")
-        page.wait_for_function("() => document.getElementById('film').currentTime > 0.5")
+        page.wait_for_function(PLAYS)
+        stage.wait_for_chunks(CHUNKS_BEFORE_FAULT)
+        stage.store.set_fault(BEST, "down")
+        page.wait_for_function(SUSPENDED_AND_READING, timeout=60_000)
+        _look_at(page, ".cell[data-retried]")
+        found["dashboard-fault"] = _cards(page, "#chunk-story", "#node-table")
+        stage.store.set_fault(BEST, "none")
         page.wait_for_timeout(SETTLE_MS)
-        picture: bytes = page.screenshot(full_page=True)
-        browser.close()
-    return picture
+        _look_at(page, ".cell[data-retried]")
+        found["dashboard"] = page.screenshot(clip=_down_to(page, "#rate-chart"), full_page=True)
+        page.emulate_media(color_scheme="light")
+        page.wait_for_timeout(DRAWN_MS)
+        found["dashboard-light"] = page.screenshot(full_page=True)
+        page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
+        page.wait_for_timeout(DRAWN_MS)
+        found["dashboard-phone"] = page.screenshot(
+            clip=_down_to(page, "#chunk-story"), full_page=True
+        )
+    return found
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _look_at(page: Page, cell: str) -> None:
+    """Tell the story of the first chunk of this kind, and leave the focus out of the picture."""
+    page.locator(f"#chunk-strip {cell}").first.click()
+    page.locator("#story-lines li").first.wait_for()
+    page.wait_for_timeout(500)
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+
+
+def _down_to(page: Page, selector: str) -> FloatRect:
+    """Return the part of the page that ends with the card of an element."""
+    bottom = page.evaluate(
+        "(s) => document.querySelector(s).closest('.card').getBoundingClientRect().bottom + scrollY",
+        selector,
+    )
+    return {"x": 0, "y": 0, "width": page.evaluate("innerWidth"), "height": bottom + 12}
+
+
+def _cards(page: Page, *selectors: str) -> bytes:
+    """Return the cards of these elements, one below the other."""
+    pictures = [
+        Image.open(
+            io.BytesIO(page.locator(".card", has=page.locator(selector)).screenshot())
+        ).convert("RGB")
+        for selector in selectors
+    ]
+    gap = 14
+    size = (max(p.width for p in pictures), sum(p.height for p in pictures) + gap)
+    whole = Image.new("RGB", size, pictures[0].getpixel((0, 0)))
+    y = 0
+    for picture in pictures:
+        whole.paste(picture, (0, y))
+        y += picture.height + gap
+    out = io.BytesIO()
+    whole.save(out, "PNG")
+    return out.getvalue()
+
+
+def _packed(picture: bytes) -> bytes:
+    """Return the picture with 256 colours, which take a third of the bytes."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    out = io.BytesIO()
+    image.quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    return out.getvalue()
 
 
 if __name__ == "__main__":

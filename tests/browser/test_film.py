@@ -14,6 +14,7 @@ from cluster import EmbeddedCluster
 from cluster.sample import read_frame_number
 from tests.browser.conftest import FILM, FILM_SEC, OTHER
 from tests.needs import needs
+from tests.process.support import delivering
 from tests.standing import Standing
 from tests.waiting import wait_until
 
@@ -180,6 +181,26 @@ def test_with_a_node_down_the_film_goes_on(
     chunks = standing.get("/api/chunks")
     assert down not in chunks["bytes_by_node"]
     expect(page.locator("#chunk-strip li")).to_have_count(FILM_SEC // 4)
+
+
+def test_a_node_killed_in_the_middle_shows_in_the_log_and_on_the_map_and_the_film_goes_on(
+    page: Page, standing: Standing, cluster: EmbeddedCluster
+) -> None:
+    page.select_option("#video-select", FILM)
+    page.click("#choose-form button")
+    with delivering(cluster, 1, standing.dashboard):
+        cluster.set_fault(1, "down")
+    until(page, "!film.paused && film.readyState > 2")
+    page.select_option("#speed", "4")
+    expect(page.locator("#event-log")).to_contain_text("suspended")
+    retried = page.locator("#chunk-strip .cell[data-retried]")
+    expect(retried).not_to_have_count(0)
+    retried.first.click()
+    expect(page.locator("#story-lines .bad").first).to_contain_text(cluster.node_urls[0][7:])
+    expect(page.locator("#chunk-detail")).to_contain_text("checksum matches")
+    until(page, "film.ended")
+    assert film(page, "film.dataset.stalls") == "0"
+    wait_until(lambda: status(standing)["outcome"] == "played")
 
 
 def test_the_page_comes_back_to_a_dashboard_that_was_killed(page: Page, standing: Standing) -> None:

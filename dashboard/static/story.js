@@ -71,6 +71,7 @@ function say(facts, story) {
   const sources = (chunk?.sources ?? []).map((s) => `${nodeLetter(s.node_url)} ${format.shortNode(s.node_url)} ${format.percent(s.share)}`);
   if (sources.length) parts.push(`from ${sources.join(", ")}`);
   if (story) {
+    if (story.ranges.some((range) => range.part >= 0)) parts.push("made of three of five fragments at each byte");
     const verdict = story.verdicts.at(-1);
     if (verdict?.verdict === "delivered") parts.push("checksum matches");
     else if (verdict) parts.push("checksum did not match");
@@ -92,7 +93,7 @@ function drawLanes(story, sizeBytes) {
   for (const [i, lane] of rows.entries()) {
     const [name, bar] = box.children[i].children;
     setText(name, lane.part < 0 ? "bytes" : lane.part < 3 ? `fragment ${lane.part}` : `parity ${lane.part}`);
-    bar.style.background = paintOf([lane]) || "";
+    bar.style.background = lane.stretches.length ? `${paintOf([lane])}, var(--track)` : "";
     const letters = lane.stretches.filter((s) => s.held && (s.to - s.from) / lane.length > 0.06);
     bar.replaceChildren(...letters.map((s) => {
       const letter = make("i", { text: nodeLetter(s.url) });

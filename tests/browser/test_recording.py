@@ -130,3 +130,7 @@ def test_two_hours_of_ten_thousand_chunks_take_a_bounded_place(
     empty_page.keyboard.press("End")
     expect(empty_page.locator("#chunk-detail")).to_contain_text(f"Chunk {LONG_CHUNKS - 1}")
     assert findings(empty_page) == []
+    empty_page.reload()
+    expect(empty_page.locator("#chunk-strip li").first).to_be_visible()
+    empty_page.wait_for_function(f"async () => ({HELD})().then((held) => held.samples > 3500)")
+    expect(empty_page.locator("#event-log li")).to_have_count(200)

@@ -12,7 +12,6 @@ import contextlib
 import statistics
 import sys
 from pathlib import Path
-from typing import Any
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR))
@@ -20,7 +19,7 @@ sys.path.insert(0, str(PROJECT_DIR))
 import psutil  # noqa: E402
 from playwright.sync_api import Browser  # noqa: E402
 
-from tools.stage import chromium, playing  # noqa: E402
+from tools.stage import Transferred, chromium, playing  # noqa: E402
 
 LOADS = 5
 LOAD_MS = 2500
@@ -46,7 +45,9 @@ def main(arguments: list[str]) -> int:
     print(
         f"first contentful paint: median of {len(paints)} {statistics.median(paints):.0f} ms, most {max(paints):.0f} ms"
     )
-    print(f"transferred for the first view: {max(size for _, size in loads):,} bytes")
+    print(
+        f"transferred in the first {LOAD_MS / 1000:g} s, the event stream included: {max(size for _, size in loads):,} bytes"
+    )
     print(
         f"dashboard with one viewer: {100 * used_sec / watch_sec:.1f} % of a core over {watch_sec:g} s"
     )
@@ -57,22 +58,12 @@ def _load(browser: Browser, address: str) -> tuple[float | None, int]:
     """Open the page with an empty cache; return its first paint and what was transferred."""
     context = browser.new_context()
     page = context.new_page()
-    session = context.new_cdp_session(page)
-    session.send("Network.enable")
-    sizes: list[int] = []
-    streamed: list[int] = []
-
-    def received(event: dict[str, Any]) -> None:
-        streamed.append(event["encodedDataLength"])
-
-    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
-    session.on("Network.dataReceived", received)
+    transferred = Transferred(page)
     page.goto(address)
     page.wait_for_timeout(LOAD_MS)
     paint: float | None = page.evaluate(PAINT)
     context.close()
-    # Of the event stream, which does not finish, the pieces are known; of all others they are part of the whole.
-    return paint, max(int(sum(sizes)), int(sum(streamed)))
+    return paint, transferred.size_bytes
 
 
 def _process_on(port: int) -> psutil.Process:

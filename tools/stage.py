@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from cluster import EmbeddedCluster
 
@@ -58,6 +58,42 @@ class Stage:
                     return
             time.sleep(0.25)
         raise RuntimeError("the film did not play far enough")
+
+
+class Transferred:
+    """Counts what a page gets over the network, heads included, from now on."""
+
+    def __init__(self, page: Page) -> None:
+        session = page.context.new_cdp_session(page)
+        session.send("Network.enable")
+        self._whole: dict[str, int] = {}
+        # An event stream does not finish: of it, head and pieces are known.
+        self._so_far: dict[str, int] = {}
+        session.on("Network.responseReceived", self._on_head)
+        session.on("Network.dataReceived", self._on_data)
+        session.on("Network.loadingFinished", self._on_end)
+
+    @property
+    def size_bytes(self) -> int:
+        """All that has come."""
+        return int(sum((self._so_far | self._whole).values()))
+
+    @property
+    def open_bytes(self) -> int:
+        """What has come of answers that have not ended: the event stream."""
+        return int(sum(n for name, n in self._so_far.items() if name not in self._whole))
+
+    def _on_head(self, event: dict[str, Any]) -> None:
+        self._add(event["requestId"], event["response"]["encodedDataLength"])
+
+    def _on_data(self, event: dict[str, Any]) -> None:
+        self._add(event["requestId"], event["encodedDataLength"])
+
+    def _add(self, request_id: str, size_bytes: int) -> None:
+        self._so_far[request_id] = self._so_far.get(request_id, 0) + size_bytes
+
+    def _on_end(self, event: dict[str, Any]) -> None:
+        self._whole[event["requestId"]] = event["encodedDataLength"]
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from client.recording.values import ChunkChanges
 from tests.browser.accessibility import findings
 from tests.browser.conftest import FILM, FILM_SEC
+from tests.browser.test_access import MAX_PAGE_BYTES
 from tests.needs import needs
 from tests.process.support import Viewer, free_port
 from tests.recordings import STARTED_UNIX_SEC, a_recording
@@ -26,11 +27,15 @@ from tests.status_builders import (
     an_event,
     scheduler_status,
 )
+from tools.stage import Transferred
 
 pytestmark = [needs("chromium"), pytest.mark.timeout(120)]
 
 LONG_SEC = 2 * 3600
 LONG_CHUNKS = 10_000
+VENDOR = Path(__file__).resolve().parents[2] / "dashboard" / "static" / "vendor"
+# The page, its styles and scripts with their heads, about half as much again as they take.
+OUR_FILES_BYTES = 80_000
 # What the modules of the page hold; a module is the same one for all who import it.
 HELD = """async () => {
   const [history, chunks] = await Promise.all([import("/static/history.js"), import("/static/chunks.js")]);
@@ -130,7 +135,12 @@ def test_two_hours_of_ten_thousand_chunks_take_a_bounded_place(
     empty_page.keyboard.press("End")
     expect(empty_page.locator("#chunk-detail")).to_contain_text(f"Chunk {LONG_CHUNKS - 1}")
     assert findings(empty_page) == []
+    transferred = Transferred(empty_page)
     empty_page.reload()
     expect(empty_page.locator("#chunk-strip li").first).to_be_visible()
     empty_page.wait_for_function(f"async () => ({HELD})().then((held) => held.samples > 3500)")
     expect(empty_page.locator("#event-log li")).to_have_count(200)
+    # The libraries come from the browser's cache here: their part is known from their files.
+    libraries = sum(path.stat().st_size for path in VENDOR.glob("*.gz"))
+    assert transferred.open_bytes > 10_000
+    assert transferred.open_bytes + libraries + OUR_FILES_BYTES < MAX_PAGE_BYTES

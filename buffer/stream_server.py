@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -48,15 +49,23 @@ class StreamServer:
 
     def _listen(self) -> None:
         import waitress
+        from waitress import wasyncore
 
         from buffer.stream_app import create_stream_app
 
         app = create_stream_app(self._find, bound_host=self._host)
         try:
+            # One address of a name: waitress would listen on each, with port 0 on another port each time.
+            address = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0][4][0]
+        except OSError as error:
+            raise ConfigError(
+                f"STREAM_HOST: {self._host!r} is no address: {error.strerror}"
+            ) from error
+        try:
             self._server = waitress.create_server(
                 app,
                 map=self._channels,
-                host=self._host,
+                host=address,
                 port=self._port,
                 threads=_THREADS,
                 ident="",
@@ -65,6 +74,7 @@ class StreamServer:
                 channel_request_lookahead=1,
             )
         except OSError as error:
+            wasyncore.close_all(self._channels, ignore_all=True)
             used = error.errno == errno.EADDRINUSE
             reason = "is in use" if used else f"cannot be had: {error.strerror or error}"
             raise ConfigError(f"STREAM_PORT: port {self._port} on {self._host} {reason}") from error

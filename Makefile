@@ -19,7 +19,7 @@ VENDOR_STAMP := $(VENDOR)/.stamp-$(call checksum,frontend/package-lock.json tool
 TEST_VENDOR := tests/browser/vendor
 TEST_VENDOR_STAMP := $(TEST_VENDOR)/.stamp-$(call checksum,frontend/package-lock.json tools/frontend.py)
 
-.PHONY: help setup setup-dev demo honcho supervisord test $(TIERS:%=test-%) coverage lint format bench lock clean distclean FORCE
+.PHONY: help setup setup-dev demo honcho supervisord test $(TIERS:%=test-%) coverage lint format bench chaos lock clean distclean FORCE
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo 'make lint, make format               check style and types; rewrite the layout'
 	@echo 'make bench [QUICK=1]                 measure the client and others, write docs/benchmarks.md'
 	@echo 'make bench BULK=1, make bench SCALE=1  bulk rate; many nodes and virtual time (for the next make bench)'
+	@echo 'make chaos [RUNS=10 SEED=1 LANES=1]  play films while processes are killed and nodes break'
 	@echo 'make lock [UPGRADE=--upgrade]        write requirements/*.txt from requirements/*.in'
 	@echo 'make clean, make distclean           remove caches and reports; and all that was installed or fetched, and .data, too'
 
@@ -125,6 +126,9 @@ endif
 # The smaller sets start from the largest one's pins, so that all four agree.
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+chaos: $(DEV_STAMP)
+	@exec $(PY) -m chaos --runs $(or $(RUNS),10) --seed $(or $(SEED),1) --lanes $(or $(LANES),1)
+
 lock: $(DEV_STAMP)
 	@$(COMPILE) $(UPGRADE) --output-file=requirements/dev.txt requirements/dev.in
 	@for set in test run runtime; do \

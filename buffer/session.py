@@ -301,11 +301,12 @@ class Session:
         return self.store.position >= len(self.manifest.chunks)
 
     def _may_start(self) -> bool:
-        """Whether enough is held: `start_playback_sec`, a first chunk, or all that is left."""
+        """Whether enough is held: `start_playback_sec` or all that is wanted, a first chunk, or all that is left."""
         run = self.store.contiguous()
         if not run:
             return False
-        needed_sec = self.options.start_playback_sec
+        # Nothing is fetched beyond the target: who waited for more would wait for ever.
+        needed_sec = min(self.options.start_playback_sec, self.options.target_buffer_sec)
         return (
             needed_sec <= self.manifest.chunk_duration_sec
             or sum(chunk.duration_sec for chunk in run) >= needed_sec

@@ -55,7 +55,7 @@ class Settings:
     start_playback_sec: float = setting(
         10.0,
         "START_PLAYBACK_SEC",
-        "media needed to start; up to a chunk's duration the first chunk is enough",
+        "media needed to start, the target at most; up to a chunk's duration the first chunk is enough",
         low=0,
         high=3600,
     )

@@ -45,6 +45,13 @@ def test_playback_waits_for_what_the_viewer_asked_for() -> None:
         assert viewing.handed == handed
 
 
+def test_playback_waits_for_no_more_than_is_fetched_ahead() -> None:
+    viewing = Viewing(a_manifest(5), start_playback_sec=25, target_buffer_sec=15)
+    for number, handed in enumerate(([], [0])):
+        viewing.arrive(number)
+        assert viewing.handed == handed
+
+
 def test_a_film_shorter_than_the_wanted_start_is_played_all_the_same() -> None:
     viewing = Viewing(a_manifest(2), start_playback_sec=25)
     viewing.arrive(0)

@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     ]
 
     def lane(runs: int) -> None:
-        with tempfile.TemporaryDirectory(prefix="chaos-") as folder, Lane(Path(folder)) as made:
+        with tempfile.TemporaryDirectory(prefix="vc-") as folder, Lane(Path(folder)) as made:
             for _ in range(runs):
                 run = made.play(next(seeds))
                 tally.runs.append(run)

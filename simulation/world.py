@@ -12,10 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.agenda import Agenda
-from bench.homes import Channel, Delays, Report, SimWorker
-from bench.nodes import SimNode
-from bench.scenarios import FaultEvent
 from cluster.profiles import LinkProfile
 from common.messages import (
     CancelRange,
@@ -34,6 +30,10 @@ from monitor.probe import probe_timeout_sec
 from monitor.schedule import PingSchedule
 from scheduler.commands import Command, JobMessage, PublishTransfer, SendJob, TellBuffer
 from scheduler.planner import Event, Planner
+from simulation.agenda import Agenda
+from simulation.fault_events import FaultEvent
+from simulation.homes import Channel, Delays, Report, SimWorker
+from simulation.nodes import SimNode
 
 TICK_SEC = 0.05
 PING_INTERVAL_SEC = 3.0

@@ -5,11 +5,8 @@ No I/O, no clock, no randomness of its own.
 
 from __future__ import annotations
 
-import json
 from typing import assert_never
 
-from bench.scenarios import Scenario
-from bench.world import World
 from buffer.commands import (
     Ask,
     CloseOutput,
@@ -25,8 +22,9 @@ from buffer.commands import (
 from buffer.playback import Playback
 from buffer.session import Session
 from buffer.store import HeldChunk
-from common.manifest import Manifest, parse_manifest
+from common.manifest import Manifest
 from common.messages import ChunkSpec, ChunkTrouble, Demand
+from simulation.world import World
 
 SESSION_ID = "s1"
 VIDEO_ID = "film"
@@ -35,48 +33,6 @@ DEMAND_SEC = 1.0
 TRAFFIC_SEC = 0.25
 # The output's thread and its wake-up.
 OUTPUT_SEC = 0.0005
-_NO_CHECKSUM = "0" * 64
-
-
-def node_url(number: int) -> str:
-    """Return the address of a scenario's node."""
-    return f"http://node-{number}:8081"
-
-
-def manifest_of(scenario: Scenario) -> Manifest:
-    """Return the manifest a metadata service would give for a scenario's film."""
-    chunks = []
-    for number in range(scenario.chunks):
-        name = f"{VIDEO_ID}-{number:05}"
-        chunk: dict[str, object] = {
-            "chunk_id": name,
-            "sequence_num": number,
-            "size_bytes": scenario.chunk_bytes,
-            "checksum": _NO_CHECKSUM,
-        }
-        if scenario.coded:
-            chunk["redundancy_mode"] = "erasure_coding"
-            chunk["fragments"] = [
-                {
-                    "fragment_id": f"{name}-{index}",
-                    "fragment_index": index,
-                    "node_url": node_url(index),
-                    "size_bytes": -(-scenario.chunk_bytes // 3),
-                    "checksum": _NO_CHECKSUM,
-                }
-                for index in range(5)
-            ]
-        else:
-            chunk["replicas"] = [node_url(node) for node in scenario.nodes_of(number)]
-        chunks.append(chunk)
-    fields = {
-        "video_id": VIDEO_ID,
-        "duration_sec": scenario.film_sec,
-        "chunk_duration_sec": scenario.chunk_sec,
-        "total_chunks": scenario.chunks,
-        "chunks": chunks,
-    }
-    return parse_manifest(json.dumps(fields).encode(), video_id=VIDEO_ID)
 
 
 class Viewer:

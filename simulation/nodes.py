@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from cluster.faults import FaultKind, body_limit_bytes, rate_ratio, withholds_answer
 from cluster.profiles import LinkProfile
+from cluster.shaping import RateSchedule
 from cluster.slow_start import CongestionWindow
 from common.messages import RangeOutcome
 from simulation.agenda import Agenda
@@ -231,9 +232,11 @@ class SimNode:
         *,
         agenda: Agenda,
         rng: random.Random,
+        schedule: RateSchedule | None = None,
     ) -> None:
+        """`schedule` replaces the rates that the profile names."""
         self.url, self.profile, self.agenda = url, profile, agenda
-        self._schedule = schedule_of(profile)
+        self._schedule = schedule or schedule_of(profile)
         offset_sec = profile.trace_offset_sec
         self.link: Link | PacedLink = Link(self._schedule, offset_sec=offset_sec)
         if profile.slow_start:

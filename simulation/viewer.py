@@ -5,6 +5,7 @@ No I/O, no clock, no randomness of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from buffer.commands import (
@@ -38,11 +39,22 @@ OUTPUT_SEC = 0.0005
 class Viewer:
     """Plays a film in a world; the manifest is there at the time it begins."""
 
-    def __init__(self, world: World, manifest: Manifest, options: SessionOptions) -> None:
+    def __init__(
+        self,
+        world: World,
+        manifest: Manifest,
+        options: SessionOptions,
+        *,
+        command_sec: float | None = None,
+        durations_sec: Sequence[float] = (),
+    ) -> None:
+        """`command_sec` is when the viewer asked, now unless told; `durations_sec` are what the media say."""
         self._world, self._agenda = world, world.agenda
         self._manifest, self._options = manifest, options
+        self._durations_sec = durations_sec
         now_sec = world.now_sec
-        self.session = Session(manifest, options, Playback(command_sec=now_sec, paced=True))
+        asked_sec = now_sec if command_sec is None else command_sec
+        self.session = Session(manifest, options, Playback(command_sec=asked_sec, paced=True))
         # Sequence numbers: as chunks came, and as the output was given them.
         self.delivered: list[int] = []
         self.handed: list[int] = []
@@ -67,9 +79,9 @@ class Viewer:
             self._execute(self.session.repeat_demand(self._agenda.now_sec))
 
     def _traffic(self) -> None:
-        for account in self._world.planner.accounts.all:
-            flowing = sum(job.received_bytes for job in self._world.planner.jobs)
-            self.session.traffic(account.received_bytes + flowing, self._agenda.now_sec)
+        traffic_bytes = self._world.traffic_bytes
+        if traffic_bytes is not None:
+            self.session.traffic(traffic_bytes, self._agenda.now_sec)
 
     def _on_delivery(self, _session_id: str, chunk: ChunkSpec) -> None:
         self.delivered.append(chunk.sequence_num)
@@ -80,8 +92,11 @@ class Viewer:
             size_bytes=chunk.size_bytes,
             duration_sec=self._manifest.chunk_duration_sec,
         )
+        measured = bool(self._durations_sec)
+        if measured:
+            held.duration_sec = self._durations_sec[chunk.sequence_num]
         self._execute(
-            self.session.chunk_arrived(held, measured=False, now_sec=self._agenda.now_sec)
+            self.session.chunk_arrived(held, measured=measured, now_sec=self._agenda.now_sec)
         )
 
     def _on_trouble(self, trouble: ChunkTrouble) -> None:

@@ -8,18 +8,27 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Any
 
 from common.messages import ChunkMap, ChunkRecord, SessionStatus
 from common.stack_state import Json
 from dashboard.conditions import Conditions, NodeTrail, Sight
+from dashboard.fields import object_of, text_of
 
 MAX_SPAN_SEC = 600.0
 MAX_CHUNKS = 400
+MAX_ID_CHARS = 64
 _BROKEN_PLAY = ("paused", "seeking")
 
 
 class NothingToCompare(ValueError):
     """Too little is known of a session; the text says what is missing."""
+
+
+def session_from(body: Any) -> str | None:
+    """Return the session a page asks for, None for the one it shows by itself; raise BadRequest."""
+    body = object_of(body)
+    return text_of(body, "session_id", MAX_ID_CHARS) if "session_id" in body else None
 
 
 def request_of(conditions: Conditions, session: SessionStatus, chunks: ChunkMap | None) -> Json:

@@ -44,6 +44,9 @@ def request_of(conditions: Conditions, session: SessionStatus, chunks: ChunkMap 
     start_sec, begin_sec = session.started_unix_sec, 0.0
     if whole:
         begin_sec = max(session.manifest_sec, trail.first_request_sec - start_sec)
+        if session.first_chunk_sec is not None and begin_sec >= session.first_chunk_sec:
+            # The dashboard came late and did not hear of the first requests.
+            begin_sec = session.manifest_sec
     else:
         start_sec, records = _last_part(trail.sights, records, end_sec)
     nodes = _nodes_of(session, records)

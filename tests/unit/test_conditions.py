@@ -224,6 +224,14 @@ def test_a_short_session_is_compared_as_a_whole() -> None:
     assert (measured["whole"], measured["startup_sec"], measured["stalls"]) == (True, 1.0, 2)
 
 
+def test_a_dashboard_that_came_late_takes_the_manifest_for_the_beginning() -> None:
+    heard = Conditions()
+    heard.apply(transfer(size_bytes=1000, busy_sec=0.5), 103.0)
+    heard.apply(a_session(), 103.0)
+    session = a_session(manifest_sec=0.2, first_chunk_sec=1.0)
+    assert request_of(heard, session, a_map(1))["begin_sec"] == 0.2
+
+
 def test_a_long_session_is_cut_to_its_last_minutes_and_so_is_what_was_measured() -> None:
     heard = Conditions()
     heard.apply(transfer(size_bytes=1000, busy_sec=0.5), 101.0)

@@ -12,7 +12,7 @@ from typing import Any
 
 from common.messages import ChunkMap, ChunkRecord, SessionStatus
 from common.stack_state import Json
-from dashboard.conditions import Conditions, NodeTrail, Sight
+from dashboard.conditions import MAX_NODES, Conditions, NodeTrail, Sight
 from dashboard.fields import object_of, text_of
 
 MAX_SPAN_SEC = 600.0
@@ -50,6 +50,8 @@ def request_of(conditions: Conditions, session: SessionStatus, chunks: ChunkMap 
     else:
         start_sec, records = _last_part(trail.sights, records, end_sec)
     nodes = _nodes_of(session, records)
+    if len(nodes) > MAX_NODES:
+        raise NothingToCompare(f"its chunks lie on {len(nodes)} nodes, more than {MAX_NODES}")
     return {
         "span_sec": end_sec - start_sec,
         "begin_sec": max(0.0, begin_sec),

@@ -76,8 +76,9 @@ class Cell:
 
 @dataclass(slots=True)
 class NodeTrail:
-    """What was seen of one node; seconds are whole ones of the caller's clock."""
+    """What was seen of one node; seconds are whole ones of the caller's clock. One that works was asked for bytes."""
 
+    works: bool = False
     cells: dict[int, Cell] = field(default_factory=dict)
     latencies: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=KEPT_SEC))
     spells: deque[Spell] = field(default_factory=lambda: deque(maxlen=MAX_SPELLS))
@@ -199,7 +200,7 @@ class Conditions:
     def _on_ranges(self, in_flight: tuple[InFlight, ...], now_sec: float) -> None:
         known, self._tracks = self._tracks, {}
         for seen in in_flight[:MAX_TRACKS]:
-            node = self._node(seen.node_url)
+            node = self._node(seen.node_url, works=True)
             if node is None:
                 continue
             begun_sec = now_sec - seen.age_sec
@@ -230,7 +231,7 @@ class Conditions:
             track.flowing = track.flowing or fresh_bytes > 0
 
     def _on_transfer(self, msg: Transfer, now_sec: float) -> None:
-        node = self._node(msg.node_url)
+        node = self._node(msg.node_url, works=True)
         if node is None:
             return
         begun_sec = now_sec - msg.busy_sec - (msg.first_byte_sec or 0.0)
@@ -271,7 +272,7 @@ class Conditions:
                 if url in self.nodes:
                     self.nodes[url].good(("corrupt",), now_sec)
                     self.nodes[url].right_sec = now_sec
-        elif msg.suspect_url and (node := self._node(msg.suspect_url)):
+        elif msg.suspect_url and (node := self._node(msg.suspect_url, works=True)):
             node.bad("corrupt", (node.right_sec + now_sec) / 2, now_sec)
 
     # ------------------------------------------------------------ pings and sessions
@@ -330,11 +331,18 @@ class Conditions:
             trail = self.sessions[session_id] = SessionTrail()
         return trail
 
-    def _node(self, node_url: str) -> NodeTrail | None:
-        """Return a node's trail; None for one too many."""
+    def _node(self, node_url: str, *, works: bool = False) -> NodeTrail | None:
+        """Return a node's trail; None for one too many. One that works takes the place of one that is only pinged."""
         node = self.nodes.get(node_url)
-        if node is None and len(self.nodes) < MAX_NODES:
-            node = self.nodes[node_url] = NodeTrail()
+        if node is not None:
+            node.works = node.works or works
+            return node
+        if len(self.nodes) >= MAX_NODES:
+            idle = next((url for url, other in self.nodes.items() if not other.works), None)
+            if idle is None or not works:
+                return None
+            del self.nodes[idle]
+        node = self.nodes[node_url] = NodeTrail(works=works)
         return node
 
     def _forget_old(self, now_sec: float) -> None:

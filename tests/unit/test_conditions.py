@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -201,6 +202,26 @@ def test_memory_is_bounded_whatever_arrives() -> None:
     for number in range(100):
         heard.apply(a_session(session_id=f"s{number}"), 100.0)
     assert len(heard.sessions) == module.MAX_SESSIONS
+
+
+def test_a_node_that_works_takes_the_place_of_one_that_is_only_pinged() -> None:
+    heard = Conditions()
+    (score,) = scores(healthy=True, answered_sec=100.0).nodes
+    pinged = tuple(replace(score, node_url=f"http://n{n}:1") for n in range(1000))
+    heard.apply(NodeScores(published_unix_sec=0.0, nodes=pinged), 100.0)
+    heard.apply(transfer(size_bytes=1000, busy_sec=0.5, node_url=B), 101.0)
+    assert len(heard.nodes) == module.MAX_NODES
+    assert heard.nodes[B].cells
+
+
+def test_a_film_on_more_nodes_than_are_kept_is_refused_in_words() -> None:
+    heard = Conditions()
+    heard.apply(transfer(size_bytes=1000, busy_sec=0.5), 101.0)
+    urls = tuple(f"http://n{n}:1" for n in range(65))
+    session = a_session(node_urls=urls)
+    heard.apply(session, 101.0)
+    with pytest.raises(NothingToCompare, match="65 nodes"):
+        request_of(heard, session, a_map(1, holders=tuple(range(65))))
 
 
 def test_a_session_of_which_nothing_came_cannot_be_compared() -> None:

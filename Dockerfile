@@ -29,6 +29,7 @@ COPY monitor monitor
 COPY scheduler scheduler
 COPY buffer buffer
 COPY dashboard dashboard
+COPY simulation simulation
 COPY --from=build /src/dashboard/static/vendor dashboard/static/vendor
 COPY cluster cluster
 # The user below may not write here: without this every start would compile everything again.

@@ -35,7 +35,7 @@ from common.messages import (
 from common.units import node_of
 from scheduler.commands import Command, SendJob
 from scheduler.planner import Event, Planner
-from scheduler.worker import PROGRESS_SEC
+from scheduler.timing import PROGRESS_SEC
 
 # A film of 4 Mbit/s: all sessions take 840 Mbit/s, the 62 nodes of the smallest run offer 1.6 times as much.
 CHUNK_BYTES = 2 * 1024 * 1024

@@ -10,13 +10,13 @@ import math
 from dataclasses import dataclass, field
 
 from bench.scenarios import FaultEvent
-from bench.world import World
 from cluster.faults import FaultKind
 from common.messages import FetchRange
 from common.units import node_of
 from scheduler.bytemap import Span, subtract
 from scheduler.commands import Command, SendJob
 from scheduler.planner import Event
+from simulation.world import World
 
 # Faults that make a node useless at once.
 _SUDDEN: frozenset[FaultKind] = frozenset({"down", "silent", "silent_data", "503", "slow", "stall"})

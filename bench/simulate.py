@@ -15,14 +15,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.films import manifest_of, node_url
 from bench.reactions import Reactions
 from bench.scenarios import SCENARIO_NAMES, Scenario, lengthened, scenario
 from bench.setting import occasion, write_measured
 from bench.supplies import full_speed_total_sec, optimum_of
-from bench.viewer import Viewer, manifest_of, node_url
-from bench.world import MonitorMode, NodePlan, World
 from buffer.commands import SessionOptions
 from common.messages import Policy
+from simulation.viewer import Viewer
+from simulation.world import MonitorMode, NodePlan, World
 
 # A run that takes this much longer than the film has failed.
 PATIENCE_FILMS = 4.0

@@ -12,12 +12,11 @@ from dataclasses import replace
 from bench.optimum import Film, Optimum, Part, Span, Step, Supply, optimum, ramped, whole_bodies
 from bench.scenarios import FaultEvent, Scenario
 from cluster.faults import FaultKind, rate_ratio
-from cluster.profiles import LinkProfile, load_schedule
-from cluster.shaping import RateSchedule, TraceStep
+from cluster.profiles import LinkProfile
+from cluster.shaping import RateSchedule
 from cluster.slow_start import INITIAL_WINDOW_BYTES
+from simulation.rates import rtt_sec, schedule_of
 
-# An unlimited link, for sums: 100 Gbit/s.
-UNLIMITED_BYTES_PER_SEC = 100e9 / 8
 # Bytes of these faults are of no use, or do not come. Half a body (stall, truncate) is of use.
 _USELESS: frozenset[FaultKind] = frozenset({"down", "silent", "silent_data", "503", "corrupt"})
 DATA_FRAGMENTS = 3
@@ -26,22 +25,6 @@ DATA_FRAGMENTS = 3
 FLOOR_CONNECTIONS = 4
 # Longer than any film here is played.
 HORIZON_SEC = 1200.0
-
-
-def schedule_of(profile: LinkProfile) -> RateSchedule:
-    """Return a link's rate over time."""
-    schedule = load_schedule(profile)
-    if schedule is not None:
-        return schedule
-    step = TraceStep(duration_sec=1.0, bytes_per_sec=UNLIMITED_BYTES_PER_SEC, latency_ms=0.0)
-    return RateSchedule([step])
-
-
-def rtt_sec(profile: LinkProfile, schedule: RateSchedule, at_sec: float) -> float:
-    """Return a link's round trip without its jitter."""
-    if profile.rtt_ms is not None:
-        return profile.rtt_ms / 1000
-    return schedule.step_at(profile.trace_offset_sec + at_sec).latency_ms / 1000
 
 
 def supply_of(

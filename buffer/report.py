@@ -8,6 +8,7 @@ from common.messages import ChunkMap, ChunkRecord, ChunkState, SessionStatus
 
 if TYPE_CHECKING:
     from buffer.live import LiveSession
+    from buffer.session import Session
 
 
 def session_status(live: LiveSession, now_sec: float) -> SessionStatus:
@@ -57,12 +58,22 @@ def session_status(live: LiveSession, now_sec: float) -> SessionStatus:
         wish_serial=live.wish.serial,
         wish_paused=live.wish.paused,
         wish_position_sec=live.wish.position_sec,
+        start_playback_sec=options.start_playback_sec,
+        policy=options.policy,
     )
 
 
 def chunk_map(live: LiveSession) -> ChunkMap:
     """Return what became of every chunk that was asked for."""
-    core = live.core
+    return ChunkMap(
+        session_id=live.session_id,
+        total_chunks=len(live.core.manifest.chunks),
+        chunks=chunk_records(live.core),
+    )
+
+
+def chunk_records(core: Session) -> tuple[ChunkRecord, ...]:
+    """Return what became of every chunk a session asked for, in the film's order."""
     chunks = core.manifest.chunks
     records = []
     for number, record in core.records.items():
@@ -75,6 +86,8 @@ def chunk_map(live: LiveSession) -> ChunkMap:
                 size_bytes=record.size_bytes,
                 duration_sec=record.duration_sec,
                 sources=record.sources,
+                holders=core.manifest.holders(number),
+                parts=core.manifest.holders_parts(number),
             )
         )
     open_ends: list[tuple[int, ChunkState]] = [(n, "missing") for n in core.missing]
@@ -88,7 +101,9 @@ def chunk_map(live: LiveSession) -> ChunkMap:
                 size_bytes=chunks[number].size_bytes,
                 duration_sec=core.timeline.duration_sec(number),
                 sources=(),
+                holders=core.manifest.holders(number),
+                parts=core.manifest.holders_parts(number),
             )
         )
     records.sort(key=lambda r: r.sequence_num)
-    return ChunkMap(session_id=live.session_id, total_chunks=len(chunks), chunks=tuple(records))
+    return tuple(records)

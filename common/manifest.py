@@ -113,7 +113,10 @@ class _ManifestBody(BaseModel):
 class Manifest:
     """A validated manifest: chunks in playing order, sequence numbers 0..n-1 without a gap."""
 
-    __slots__ = ("_node_urls", "chunk_duration_sec", "chunks", "duration_sec", "title", "video_id")
+    __slots__ = (
+        *("_holders", "_node_urls", "_places"),
+        *("chunk_duration_sec", "chunks", "duration_sec", "title", "video_id"),
+    )
 
     def __init__(self, body: _ManifestBody, fallback_chunk_duration_sec: float) -> None:
         self.video_id = body.video_id
@@ -124,6 +127,9 @@ class Manifest:
             chunk.to_spec() for chunk in sorted(body.chunks, key=lambda c: c.sequence_num)
         )
         self._node_urls: tuple[str, ...] | None = None
+        self._places: dict[str, int] = {}
+        # By chunk: the places of the nodes that have it, and of which fragment each is. Told with every chunk map.
+        self._holders: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
 
     @property
     def size_bytes(self) -> int:
@@ -140,7 +146,30 @@ class Manifest:
                 for replica in (*chunk.replicas, *(r for f in chunk.fragments for r in f.replicas))
             )
             self._node_urls = tuple(dict.fromkeys(node_of(url) for url in urls))
+            self._places = {url: place for place, url in enumerate(self._node_urls)}
         return self._node_urls
+
+    def holders(self, sequence_num: int) -> tuple[int, ...]:
+        """Return the nodes that have a chunk or a fragment of it, as places in `node_urls`."""
+        return self._held(sequence_num)[0]
+
+    def holders_parts(self, sequence_num: int) -> tuple[int, ...]:
+        """Return which fragment each of the `holders` has; nothing for a chunk that lies whole."""
+        return self._held(sequence_num)[1]
+
+    def _held(self, sequence_num: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        found = self._holders.get(sequence_num)
+        if found is None:
+            self.node_urls()
+            chunk = self.chunks[sequence_num]
+            places = [self._places[node_of(r.url)] for r in chunk.replicas]
+            parts: list[int] = []
+            if chunk.fragments:
+                pairs = [(r, f.fragment_index) for f in chunk.fragments for r in f.replicas]
+                places = [self._places[node_of(replica.url)] for replica, _ in pairs]
+                parts = [index for _, index in pairs]
+            found = self._holders[sequence_num] = tuple(places), tuple(parts)
+        return found
 
 
 def parse_manifest(

@@ -240,6 +240,7 @@ class SchedulerStatus:
     workers: tuple[WorkerStatus, ...]
     nodes: tuple[NodeLoad, ...]
     sessions: tuple[SessionTraffic, ...]
+    max_active_chunks: int = 4
 
 
 @message("scheduler.transfer")
@@ -321,6 +322,7 @@ class SessionStatus:
     `startup_latency_sec` runs from the viewer's command to the first byte the output took, or until a player showed the
     film. `outcome` is empty while the session lives, then `played`, `stopped`, `failed` or `holes`. `stream_url` is
     where players find the film (HLS), empty for nowhere; `followed` says that a player moves the playhead.
+    `start_playback_sec` is the media needed to start and `policy` how chunks are fetched.
     `wish_serial` rises with every command that players are to obey: to pause or to play, and, unless None, to jump.
     """
 
@@ -366,6 +368,8 @@ class SessionStatus:
     wish_serial: int = 0
     wish_paused: bool = False
     wish_position_sec: float | None = None
+    start_playback_sec: float = 0.0
+    policy: Policy = "deadline"
 
 
 @message("buffer.chunks")

@@ -200,7 +200,11 @@ ChunkState = Literal["wanted", "held", "played", "missing"]
 
 @value
 class ChunkRecord:
-    """What became of one chunk and who delivered it."""
+    """What became of one chunk and who delivered it.
+
+    `holders` are the nodes that have it, as places in the session's `node_urls`; for a coded chunk `parts` names the
+    fragment that each of them has.
+    """
 
     sequence_num: int
     chunk_id: str
@@ -208,6 +212,8 @@ class ChunkRecord:
     size_bytes: int
     duration_sec: float
     sources: tuple[SourceShare, ...]
+    holders: tuple[int, ...] = ()
+    parts: tuple[int, ...] = ()
 
 
 OnMissing = Literal["wait", "skip", "fail"]

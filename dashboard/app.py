@@ -17,6 +17,8 @@ from common.config import Settings
 from common.errors import CatalogError
 from common.messages import CommandResult, ViewerReport
 from dashboard import assets
+from dashboard.comparer import Busy, Comparer
+from dashboard.comparison import NothingToCompare, session_from
 from dashboard.control import (
     Command,
     NoAnswer,
@@ -55,8 +57,12 @@ def create_app(
     *,
     settings: Settings | None = None,
     configured_hosts: frozenset[str] = frozenset(),
+    comparer: Comparer | None = None,
 ) -> Flask:
-    """Return the application; `settings` tell the bound host and the defaults of new sessions."""
+    """Return the application; `settings` tell the bound host and the defaults of new sessions.
+
+    Whoever hands in a `comparer` stops it.
+    """
     chosen = settings or Settings()
     app = Flask(__name__)
     assets.add_assets(app)
@@ -66,6 +72,7 @@ def create_app(
     _add_readers(app, feed)
     _add_control(app, feed, commands, chosen)
     _add_watching(app, feed, commands, chosen)
+    _add_comparing(app, feed, comparer or Comparer())
     return app
 
 
@@ -262,6 +269,30 @@ def _add_watching(app: Flask, feed: Feed, commands: Commands, settings: Settings
         finally:
             catalog.close()
         return _answer({"videos": [asdict(video) for video in found]})
+
+
+def _add_comparing(app: Flask, feed: Feed, comparer: Comparer) -> None:
+    @app.get("/api/compare")
+    def comparison() -> Response:
+        return _answer(comparer.state())
+
+    @app.post("/api/compare")
+    def compare() -> Response:
+        refused = _refuse_foreign()
+        if refused is not None:
+            return refused
+        try:
+            session_id = session_from(json.loads(request.get_data()))
+            session = feed.session(session_id)
+            name = session.session_id if session else ""
+            comparer.start(name, lambda: feed.conditions(name))
+        except BadRequest as error:
+            return _failure(str(error), 400)
+        except (NothingToCompare, Busy) as error:
+            return _failure(str(error), 409)
+        except (ValueError, RecursionError):
+            return _failure("body: not JSON", 400)
+        return _answer(comparer.state(), 202)
 
 
 def _refuse_foreign() -> Response | None:

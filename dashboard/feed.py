@@ -19,6 +19,8 @@ from common.stack_state import Folded, Json
 from common.status import StatusModel, chunk_json
 
 # Whoever asks the feed for its history needs these too: they are exported from here as well.
+from dashboard.comparison import NothingToCompare, measured_of, request_of
+from dashboard.conditions import Conditions
 from dashboard.history import HISTORY_SEC as HISTORY_SEC, Columns, History as History
 from dashboard.stories import ChunkStories
 
@@ -65,6 +67,7 @@ class Feed:
         self._model = StatusModel()
         self._history = History()
         self._stories = ChunkStories()
+        self._conditions = Conditions()
         self._sight = StackSight()
         self._recording = ""
         self._viewers = 0
@@ -77,6 +80,7 @@ class Feed:
         """Fold a message that has just arrived."""
         with self._lock:
             self._model.apply(msg, now_unix_sec)
+            self._conditions.apply(msg, now_unix_sec)
             if isinstance(msg, Transfer | ChunkVerdict):
                 self._stories.add(msg, now_unix_sec)
             elif isinstance(msg, RecentVerdicts):
@@ -249,6 +253,16 @@ class Feed:
                 "in_flight": [r for r in ranges if r["sequence_num"] == sequence_num],
                 **self._stories.story(session.session_id, sequence_num).json(),
             }
+
+    def conditions(self, session_id: str | None = None) -> tuple[Json, Json]:
+        """Return what a simulation of a session needs, and what was measured; raise NothingToCompare."""
+        with self._lock:
+            session = self._model.session(session_id)
+            if session is None:
+                raise NothingToCompare("there is no such session")
+            found = self._model.chunk_map(session.session_id)
+            asked = request_of(self._conditions, session, found)
+            return asked, measured_of(self._conditions, session, asked)
 
     def events(self, after_id: int = 0) -> list[Json]:
         """Return the log entries numbered above `after_id`, oldest first."""

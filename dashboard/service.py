@@ -26,6 +26,7 @@ from common.endpoints import Endpoints, RoleLock
 from common.errors import ConfigError, ExitCode, VideoClientError
 from common.http_guard import is_loopback
 from dashboard.app import SERVICE_NAME, Commands, create_app
+from dashboard.comparer import Comparer
 from dashboard.feed import Feed
 from dashboard.link import StackLink
 
@@ -70,7 +71,8 @@ def serve(
     link = link_for(feed)
     host, port = settings.dashboard_host, settings.dashboard_port
     names = frozenset({socket.gethostname().lower()}) if not is_loopback(host) else frozenset()
-    app = create_app(feed, link, settings=settings, configured_hosts=names)
+    comparer = Comparer()
+    app = create_app(feed, link, settings=settings, configured_hosts=names, comparer=comparer)
     channels: dict[int, Any] = {}
     with ExitStack() as cleanup:
         server = _listen(app, host, port, channels)
@@ -80,6 +82,7 @@ def serve(
         cleanup.callback(_join_server, server, channels)
         signals = _Signals()
         cleanup.callback(link.stop)
+        cleanup.callback(comparer.stop)
         link.start()
         cleanup.callback(feed.stopping.set)
         _announce(host, port)

@@ -137,6 +137,7 @@ def status_of(planner: Planner, now_sec: float, unix_sec: Callable[[], float]) -
         active.setdefault(job.chunk.session_id, set()).add(job.chunk.spec.chunk_id)
     return SchedulerStatus(
         published_unix_sec=unix_sec(),
+        max_active_chunks=planner.max_active_chunks,
         in_flight=tuple(
             InFlight(
                 session_id=job.chunk.session_id,

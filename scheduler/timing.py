@@ -14,7 +14,9 @@ from scheduler.wanted import Job
 COMMAND_SEC = 0.005
 # The next request leaves when less than a round trip and this is left of the running one.
 AHEAD_SEC = 0.02
-# Running ranges are reported every 50 ms; three times that is no silence.
+# Running ranges are reported this often: so soon the first bytes of a new node tell what its rate is.
+PROGRESS_SEC = 0.05
+# Three times that is no silence.
 REPORT_SEC = 0.15
 # After the head of an answer the first one comes so soon.
 FIRST_REPORT_SEC = 0.06

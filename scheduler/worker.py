@@ -26,10 +26,9 @@ from common.messages import (
 from common.process import serve
 from common.service import Service
 from scheduler.home import ChunkHome, Delivery, Report
+from scheduler.timing import PROGRESS_SEC
 
 HEARTBEAT_SEC = 1.0
-# So soon the first bytes of a new node tell what its rate is.
-PROGRESS_SEC = 0.05
 # Chunks one worker is the home of at the same time. Two workers can hold the default of 4 chunks with room for the
 # next ones, and 8 chunks waiting for the buffer stay below its queue's limit.
 SLOTS = 8

@@ -4,6 +4,7 @@ import { byId, make, reconcile, setText } from "./dom.js";
 import { clock } from "./format.js";
 import { drawCharts, watchCharts } from "./charts.js";
 import { applyChunks, markActivity, watchStrip } from "./chunks.js";
+import { compareFor, watchCompare } from "./compare.js";
 import { applyHistory } from "./history.js";
 import { drawSparks } from "./nodes.js";
 import { followStatus, moveTo, startVideo } from "./player.js";
@@ -52,6 +53,7 @@ function connect() {
     followStatus(status);
     storiesOf(status.session_id, status.live && status.stack.running);
     markActivity(status);
+    compareFor(status);
   });
   listen("chunks", applyChunks);
   listen("history", (history) => {
@@ -167,5 +169,6 @@ addEventListener("pageshow", (event) => {
 });
 watchStrip();
 watchCharts();
+watchCompare();
 loadVideos();
 connect();

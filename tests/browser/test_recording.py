@@ -86,6 +86,8 @@ def test_a_recording_is_shown_without_what_plays_films(
     cells.first.focus()
     expect(empty_page.locator("#chunk-detail")).to_contain_text("checksum matches")
     expect(empty_page.locator("#story-seek")).to_be_disabled()
+    empty_page.click("#compare-button")
+    expect(empty_page.locator("#compare-status")).to_contain_text("Simulated:", timeout=60_000)
     assert findings(empty_page) == []
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from bench.agenda import Agenda
 from common.messages import ChunkSpec, Demand, Policy
+from simulation.agenda import Agenda
 from tests.builders import a_demand
 
 DEMAND_SEC = 1.0

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from bench.scenarios import FaultEvent
-from bench.world import NodePlan
 from cluster.faults import FaultKind
 from cluster.profiles import LinkProfile
+from simulation.world import NodePlan
 
 
 def _node(

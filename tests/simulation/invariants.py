@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bench.homes import SLOTS
-from bench.world import World
 from common.messages import FetchRange
 from common.units import transfer_sec
 from scheduler.assignment import MIN_SHARE_BYTES, usable_sources
@@ -14,6 +12,8 @@ from scheduler.commands import Command, SendJob
 from scheduler.lanes import MAX_LANES
 from scheduler.planner import Event
 from scheduler.wanted import WHOLE, Job, Wanted
+from simulation.homes import SLOTS
+from simulation.world import World
 
 # One that is sent and one asked ahead; over long round trips some, and as many asked ahead.
 MAX_RANGES_PER_NODE = 2

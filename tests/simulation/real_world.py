@@ -9,13 +9,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from bench.agenda import Agenda
-from bench.world import HEARTBEAT_SEC, TICK_SEC
 from common.messages import ChunkSpec, ChunkTrouble, Demand, RangeProgress
 from scheduler.commands import Command, SendJob, TellBuffer
 from scheduler.home import ChunkHome, Delivery, Report
 from scheduler.planner import Event, Planner
-from scheduler.worker import PROGRESS_SEC
+from scheduler.timing import PROGRESS_SEC
+from simulation.agenda import Agenda
+from simulation.world import HEARTBEAT_SEC, TICK_SEC
 from tests.builders import a_beat
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from bench.scenarios import FaultEvent
-from bench.world import NodePlan, World
 from cluster import EmbeddedCluster
 from cluster.client import call
 from cluster.faults import FaultKind
@@ -21,6 +20,7 @@ from cluster.profiles import LinkProfile
 from common.messages import ChunkSpec, FetchRange, NodeScores, Policy
 from common.units import node_of
 from scheduler.commands import Command, SendJob
+from simulation.world import NodePlan, World
 from tests.builders import a_chunk, a_score, replica, scores
 from tests.simulation.asker import Asked, Asker
 from tests.simulation.real_world import RealWorld

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 
 from hypothesis import HealthCheck, Phase, example, given, settings, strategies as st
 
+from bench.films import manifest_of, node_url
 from bench.scenarios import FaultEvent, Scenario
-from bench.viewer import Viewer, manifest_of, node_url
-from bench.world import NodePlan, World
 from buffer.commands import SessionOptions
 from cluster.faults import FaultKind
 from cluster.profiles import LinkProfile
 from common.messages import ChunkSpec
+from simulation.viewer import Viewer
+from simulation.world import NodePlan, World
 from tests.builders import a_chunk, a_coded_chunk
 from tests.simulation import found_worlds
 from tests.simulation.asker import Asker

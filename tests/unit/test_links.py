@@ -7,16 +7,16 @@ import random
 
 import pytest
 
-from bench.agenda import Agenda
-from bench.connections import Connections
-from bench.links import Link
-from bench.nodes import Request, SimNode, Wish
-from bench.paced_links import HEAD_BYTES
 from bench.scenarios import FaultEvent
 from cluster.faults import FaultKind
 from cluster.profiles import LinkProfile
 from cluster.shaping import RateSchedule, TraceStep
 from cluster.slow_start import INITIAL_WINDOW_BYTES, CongestionWindow
+from simulation.agenda import Agenda
+from simulation.connections import Connections
+from simulation.links import Link
+from simulation.nodes import Request, SimNode, Wish
+from simulation.paced_links import HEAD_BYTES
 
 MB = 1_000_000
 

@@ -10,15 +10,16 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.agenda import Agenda
-from bench.links import EPSILON_BYTES, Flow, Link
-from bench.paced_links import PacedLink
-from bench.scenarios import FaultEvent
-from bench.supplies import rtt_sec, schedule_of
 from cluster.faults import FaultKind, body_limit_bytes, rate_ratio, withholds_answer
 from cluster.profiles import LinkProfile
+from cluster.shaping import RateSchedule
 from cluster.slow_start import CongestionWindow
 from common.messages import RangeOutcome
+from simulation.agenda import Agenda
+from simulation.fault_events import FaultEvent
+from simulation.links import EPSILON_BYTES, Flow, Link
+from simulation.paced_links import PacedLink
+from simulation.rates import rtt_sec, schedule_of
 
 # Told (from, until, whether they are wrong) for bytes of use that have come.
 Sink = Callable[[int, int, bool], None]
@@ -231,9 +232,11 @@ class SimNode:
         *,
         agenda: Agenda,
         rng: random.Random,
+        schedule: RateSchedule | None = None,
     ) -> None:
+        """`schedule` replaces the rates that the profile names."""
         self.url, self.profile, self.agenda = url, profile, agenda
-        self._schedule = schedule_of(profile)
+        self._schedule = schedule or schedule_of(profile)
         offset_sec = profile.trace_offset_sec
         self.link: Link | PacedLink = Link(self._schedule, offset_sec=offset_sec)
         if profile.slow_start:

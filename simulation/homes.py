@@ -9,9 +9,6 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bench.agenda import Agenda
-from bench.connections import Connection, Connections
-from bench.nodes import Request, SimNode, Wish
 from common.messages import (
     CancelRange,
     ChunkFinished,
@@ -30,8 +27,11 @@ from common.units import node_of
 from scheduler.bytemap import ByteMap
 from scheduler.commands import JobMessage
 from scheduler.coverage import missing_bytes
+from scheduler.timing import PROGRESS_SEC
 from scheduler.wanted import DATA_FRAGMENTS, WHOLE
-from scheduler.worker import PROGRESS_SEC
+from simulation.agenda import Agenda
+from simulation.connections import Connection, Connections
+from simulation.nodes import Request, SimNode, Wish
 
 HEARTBEAT_SEC = 1.0
 SLOTS = 8

@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.links import Flow
 from cluster.shaping import Grant, LinkBucket, RateSchedule
 from cluster.slow_start import CongestionWindow
+from simulation.links import Flow
 
 # The head of an answer opens the window, too.
 HEAD_BYTES = 200
@@ -30,7 +30,7 @@ class _PacedFlow(Flow):
 
 
 class PacedLink:
-    """One node's link; `rtt_sec` tells its round trip. Otherwise as `bench.links.Link`."""
+    """One node's link; `rtt_sec` tells its round trip. Otherwise as `simulation.links.Link`."""
 
     def __init__(
         self,

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bench.nodes import SimNode
 from cluster.slow_start import CongestionWindow
+from simulation.nodes import SimNode
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,11 +5,9 @@ No I/O, no clock, no randomness of its own.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from typing import assert_never
 
-from bench.scenarios import Scenario
-from bench.world import World
 from buffer.commands import (
     Ask,
     CloseOutput,
@@ -25,8 +23,9 @@ from buffer.commands import (
 from buffer.playback import Playback
 from buffer.session import Session
 from buffer.store import HeldChunk
-from common.manifest import Manifest, parse_manifest
+from common.manifest import Manifest
 from common.messages import ChunkSpec, ChunkTrouble, Demand
+from simulation.world import World
 
 SESSION_ID = "s1"
 VIDEO_ID = "film"
@@ -35,58 +34,27 @@ DEMAND_SEC = 1.0
 TRAFFIC_SEC = 0.25
 # The output's thread and its wake-up.
 OUTPUT_SEC = 0.0005
-_NO_CHECKSUM = "0" * 64
-
-
-def node_url(number: int) -> str:
-    """Return the address of a scenario's node."""
-    return f"http://node-{number}:8081"
-
-
-def manifest_of(scenario: Scenario) -> Manifest:
-    """Return the manifest a metadata service would give for a scenario's film."""
-    chunks = []
-    for number in range(scenario.chunks):
-        name = f"{VIDEO_ID}-{number:05}"
-        chunk: dict[str, object] = {
-            "chunk_id": name,
-            "sequence_num": number,
-            "size_bytes": scenario.chunk_bytes,
-            "checksum": _NO_CHECKSUM,
-        }
-        if scenario.coded:
-            chunk["redundancy_mode"] = "erasure_coding"
-            chunk["fragments"] = [
-                {
-                    "fragment_id": f"{name}-{index}",
-                    "fragment_index": index,
-                    "node_url": node_url(index),
-                    "size_bytes": -(-scenario.chunk_bytes // 3),
-                    "checksum": _NO_CHECKSUM,
-                }
-                for index in range(5)
-            ]
-        else:
-            chunk["replicas"] = [node_url(node) for node in scenario.nodes_of(number)]
-        chunks.append(chunk)
-    fields = {
-        "video_id": VIDEO_ID,
-        "duration_sec": scenario.film_sec,
-        "chunk_duration_sec": scenario.chunk_sec,
-        "total_chunks": scenario.chunks,
-        "chunks": chunks,
-    }
-    return parse_manifest(json.dumps(fields).encode(), video_id=VIDEO_ID)
 
 
 class Viewer:
     """Plays a film in a world; the manifest is there at the time it begins."""
 
-    def __init__(self, world: World, manifest: Manifest, options: SessionOptions) -> None:
+    def __init__(
+        self,
+        world: World,
+        manifest: Manifest,
+        options: SessionOptions,
+        *,
+        command_sec: float | None = None,
+        durations_sec: Sequence[float] = (),
+    ) -> None:
+        """`command_sec` is when the viewer asked, now unless told; `durations_sec` are what the media say."""
         self._world, self._agenda = world, world.agenda
         self._manifest, self._options = manifest, options
+        self._durations_sec = durations_sec
         now_sec = world.now_sec
-        self.session = Session(manifest, options, Playback(command_sec=now_sec, paced=True))
+        asked_sec = now_sec if command_sec is None else command_sec
+        self.session = Session(manifest, options, Playback(command_sec=asked_sec, paced=True))
         # Sequence numbers: as chunks came, and as the output was given them.
         self.delivered: list[int] = []
         self.handed: list[int] = []
@@ -111,9 +79,9 @@ class Viewer:
             self._execute(self.session.repeat_demand(self._agenda.now_sec))
 
     def _traffic(self) -> None:
-        for account in self._world.planner.accounts.all:
-            flowing = sum(job.received_bytes for job in self._world.planner.jobs)
-            self.session.traffic(account.received_bytes + flowing, self._agenda.now_sec)
+        traffic_bytes = self._world.traffic_bytes
+        if traffic_bytes is not None:
+            self.session.traffic(traffic_bytes, self._agenda.now_sec)
 
     def _on_delivery(self, _session_id: str, chunk: ChunkSpec) -> None:
         self.delivered.append(chunk.sequence_num)
@@ -124,8 +92,11 @@ class Viewer:
             size_bytes=chunk.size_bytes,
             duration_sec=self._manifest.chunk_duration_sec,
         )
+        measured = bool(self._durations_sec)
+        if measured:
+            held.duration_sec = self._durations_sec[chunk.sequence_num]
         self._execute(
-            self.session.chunk_arrived(held, measured=False, now_sec=self._agenda.now_sec)
+            self.session.chunk_arrived(held, measured=measured, now_sec=self._agenda.now_sec)
         )
 
     def _on_trouble(self, trouble: ChunkTrouble) -> None:

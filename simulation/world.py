@@ -10,13 +10,10 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from bench.agenda import Agenda
-from bench.homes import Channel, Delays, Report, SimWorker
-from bench.nodes import SimNode
-from bench.scenarios import FaultEvent
 from cluster.profiles import LinkProfile
+from cluster.shaping import RateSchedule
 from common.messages import (
     CancelRange,
     ChunkSpec,
@@ -34,6 +31,10 @@ from monitor.probe import probe_timeout_sec
 from monitor.schedule import PingSchedule
 from scheduler.commands import Command, JobMessage, PublishTransfer, SendJob, TellBuffer
 from scheduler.planner import Event, Planner
+from simulation.agenda import Agenda
+from simulation.fault_events import FaultEvent
+from simulation.homes import Channel, Delays, Report, SimWorker
+from simulation.nodes import SimNode
 
 TICK_SEC = 0.05
 PING_INTERVAL_SEC = 3.0
@@ -48,10 +49,21 @@ MonitorMode = Literal["fresh", "known", "none"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePlan:
-    """One node: its link and what befalls it."""
+    """One node: its link and what befalls it; `schedule` replaces the rates that the profile names."""
 
     profile: LinkProfile
     faults: tuple[FaultEvent, ...] = ()
+    schedule: RateSchedule | None = None
+
+
+class Decider(Protocol):
+    """Who decides what is read from where: the planner, or another to compare it with."""
+
+    def handle(self, event: Event, now_sec: float) -> list[Command]:
+        """Fold one message in and return what to do."""
+
+    def tick(self, now_sec: float) -> list[Command]:
+        """Let time act."""
 
 
 @dataclass(slots=True)
@@ -89,24 +101,33 @@ class World:
         warm: bool = False,
         monitor: MonitorMode = "fresh",
         watch: Callable[[World, Event | None, list[Command]], None] | None = None,
+        decider: Decider | None = None,
     ) -> None:
         """`watch` is called after every event the planner has folded in (None: a tick), with its commands.
 
         `warm` keeps a set-up connection ready for every request. The monitor begins at time 0 (`fresh`), has pinged
-        all nodes before (`known`), or there is none.
+        all nodes before (`known`), or there is none. `decider` takes the place of the planner.
         """
         self.agenda = Agenda()
         self.rng = random.Random(seed)
         self.planner = Planner(
             max_active_chunks=max_active_chunks, rng=random.Random(self.rng.getrandbits(32))
         )
+        self._decider: Decider = decider or self.planner
         self.counts = Counts()
         self.on_delivery: Callable[[str, ChunkSpec], None] = lambda _session, _chunk: None
         self.on_trouble: Callable[[ChunkTrouble], None] = lambda _trouble: None
         self._delays = delays or Delays()
         self._warm, self._watch = warm, watch
         self.nodes = {
-            url: SimNode(url, plan.profile, plan.faults, agenda=self.agenda, rng=self.rng)
+            url: SimNode(
+                url,
+                plan.profile,
+                plan.faults,
+                agenda=self.agenda,
+                rng=self.rng,
+                schedule=plan.schedule,
+            )
             for url, plan in nodes.items()
         }
         self._requests = Channel(self.agenda, self.rng, self._delays.demand)
@@ -126,6 +147,15 @@ class World:
         ended = sum(worker.received_bytes for worker in self.workers.values())
         reads = (r for worker in self.workers.values() for r in worker.reads.values())
         return ended + sum(read.request.received_bytes for read in reads)
+
+    @property
+    def traffic_bytes(self) -> int | None:
+        """What the session is told of its traffic; None before it has any."""
+        if self._decider is not self.planner:
+            return self.received_bytes
+        for account in self.planner.accounts.all:
+            return account.received_bytes + sum(job.received_bytes for job in self.planner.jobs)
+        return None
 
     @property
     def now_sec(self) -> float:
@@ -159,10 +189,10 @@ class World:
 
     def feed(self, event: Event) -> None:
         """Hand an event to the planner and carry out what it says."""
-        self._execute(event, self.planner.handle(event, self.now_sec))
+        self._execute(event, self._decider.handle(event, self.now_sec))
 
     def _tick(self) -> None:
-        self._execute(None, self.planner.tick(self.now_sec))
+        self._execute(None, self._decider.tick(self.now_sec))
 
     def _execute(self, event: Event | None, commands: list[Command]) -> None:
         for command in commands:

@@ -99,6 +99,12 @@ class Session:
         return max(0.0, self.buffered_until_sec - self.playback.position_sec)
 
     @property
+    def needed_to_start_sec(self) -> float:
+        """How much media must be held to start; 0 when a first chunk is enough, however long it turns out to be."""
+        needed_sec = self.options.start_playback_sec
+        return 0.0 if needed_sec <= self.manifest.chunk_duration_sec else needed_sec
+
+    @property
     def wanted(self) -> tuple[WantedChunk, ...]:
         """What the scheduler was last asked for."""
         return self._wanted
@@ -305,9 +311,9 @@ class Session:
         run = self.store.contiguous()
         if not run:
             return False
-        needed_sec = self.options.start_playback_sec
+        needed_sec = self.needed_to_start_sec
         return (
-            needed_sec <= self.manifest.chunk_duration_sec
+            needed_sec <= 0
             or sum(chunk.duration_sec for chunk in run) >= needed_sec
             or self.store.position + len(run) == len(self.manifest.chunks)
         )

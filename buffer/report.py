@@ -58,7 +58,7 @@ def session_status(live: LiveSession, now_sec: float) -> SessionStatus:
         wish_serial=live.wish.serial,
         wish_paused=live.wish.paused,
         wish_position_sec=live.wish.position_sec,
-        start_playback_sec=options.start_playback_sec,
+        start_playback_sec=core.needed_to_start_sec,
         policy=options.policy,
     )
 

@@ -99,6 +99,13 @@ class Session:
         return max(0.0, self.buffered_until_sec - self.playback.position_sec)
 
     @property
+    def needed_to_start_sec(self) -> float:
+        """How much media must be held to start; 0 when a first chunk is enough, however long it turns out to be."""
+        # Nothing is fetched beyond the target: who waited for more would wait for ever.
+        needed_sec = min(self.options.start_playback_sec, self.options.target_buffer_sec)
+        return 0.0 if needed_sec <= self.manifest.chunk_duration_sec else needed_sec
+
+    @property
     def wanted(self) -> tuple[WantedChunk, ...]:
         """What the scheduler was last asked for."""
         return self._wanted
@@ -305,10 +312,9 @@ class Session:
         run = self.store.contiguous()
         if not run:
             return False
-        # Nothing is fetched beyond the target: who waited for more would wait for ever.
-        needed_sec = min(self.options.start_playback_sec, self.options.target_buffer_sec)
+        needed_sec = self.needed_to_start_sec
         return (
-            needed_sec <= self.manifest.chunk_duration_sec
+            needed_sec <= 0
             or sum(chunk.duration_sec for chunk in run) >= needed_sec
             or self.store.position + len(run) == len(self.manifest.chunks)
         )

@@ -322,7 +322,7 @@ class SessionStatus:
     `startup_latency_sec` runs from the viewer's command to the first byte the output took, or until a player showed the
     film. `outcome` is empty while the session lives, then `played`, `stopped`, `failed` or `holes`. `stream_url` is
     where players find the film (HLS), empty for nowhere; `followed` says that a player moves the playhead.
-    `start_playback_sec` is the media needed to start and `policy` how chunks are fetched.
+    `start_playback_sec` is the media needed to start, 0 for a first chunk; `policy` is how chunks are fetched.
     `wish_serial` rises with every command that players are to obey: to pause or to play, and, unless None, to jump.
     """
 

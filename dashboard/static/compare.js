@@ -149,7 +149,7 @@ function words() {
   const told = [
     `A simulation of ${format.clock(shown.film_sec)} of film in ${shown.chunks} chunks from ${shown.nodes} nodes, replayed in virtual time.`,
     `${format.percent(shown.observed_ratio)} of the nodes’ time was measured; a node’s rate while nobody asked it is interpolated from the nearest measurements.`,
-    "How close the simulated deadline comes to what was measured says what the other rows are worth.",
+    `How close the simulated ${NAMES[measured.policy][0]} comes to what was measured says what the other rows are worth.`,
   ];
   if (!measured.whole) told.push(`Of a long session only the last ${format.clock(shown.span_sec)} are played, beginning with an empty buffer.`);
   if (measured.breaks) told.push(`The session was paused or sought ${measured.breaks === 1 ? "once" : `${measured.breaks} times`}; the simulation plays straight on.`);

@@ -52,6 +52,12 @@ def test_playback_waits_for_no_more_than_is_fetched_ahead() -> None:
         assert viewing.handed == handed
 
 
+def test_what_is_needed_to_start_is_told_as_nothing_where_a_first_chunk_is_enough() -> None:
+    nominal_sec = a_manifest().chunk_duration_sec
+    assert Viewing(start_playback_sec=nominal_sec).core.needed_to_start_sec == 0
+    assert Viewing(start_playback_sec=nominal_sec + 1).core.needed_to_start_sec == nominal_sec + 1
+
+
 def test_a_film_shorter_than_the_wanted_start_is_played_all_the_same() -> None:
     viewing = Viewing(a_manifest(2), start_playback_sec=25)
     viewing.arrive(0)

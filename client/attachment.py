@@ -16,7 +16,7 @@ from client.stack import PrivateStack
 from common.config import Settings
 from common.endpoints import Endpoints, endpoints_from_environment, is_stack_running, shared_run_dir
 from common.errors import StackError
-from common.messages import CommandResult, LogEvent
+from common.messages import CommandResult, LogEvent, SessionStatus, ViewerReport
 from common.status import StatusModel
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class Attachment:
         self._tap = tap
         self._stack: PrivateStack | None = None
         self._link: StackLink | None = None
+        self.endpoints: Endpoints | None = None
         self._model = StatusModel()
         self._changed: asyncio.Event | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -75,6 +76,8 @@ class Attachment:
         else:
             self._stack = PrivateStack(self._settings, dashboard=self._dashboard)
             endpoints = self._stack.endpoints
+
+        self.endpoints = endpoints
 
         def deliver(msg: object) -> None:
             try:
@@ -106,6 +109,11 @@ class Attachment:
                 return answer.result()
             self.require_alive()
         raise StackError(f"the buffer process did not answer within {limit_sec:g} s")
+
+    def tell(self, report: ViewerReport) -> None:
+        """Pass on what a player shows; nothing happens when there is no stack."""
+        if self._link is not None:
+            self._link.tell(report)
 
     async def next_change(self, timeout_sec: float) -> None:
         """Wait for the next message, at most `timeout_sec`."""
@@ -161,9 +169,15 @@ class Attachment:
         while stack.failed is None:
             await asyncio.sleep(WATCH_SEC)
             session = self.read(lambda model: model.session())
-            if session is not None and session.startup_latency_sec is not None:
+            if session is not None and _needs_the_rest(session):
                 stack.start_the_rest()
             for text in stack.watch():
                 self._say(text)
         if self._changed is not None:
             self._changed.set()
+
+
+def _needs_the_rest(session: SessionStatus) -> bool:
+    """Whether the first chunk, which is to come before all else, is done with; a browser waits for the dashboard."""
+    shown = session.startup_latency_sec is not None
+    return shown or (session.output == "stream" and session.first_chunk_sec is not None)

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from client.attachment import ANSWER_SEC, WATCH_SEC, Attachment
@@ -28,6 +29,7 @@ from common.messages import (
     SessionStatus,
     SetPaused,
     StopSession,
+    ViewerReport,
 )
 from common.status import StatusModel
 
@@ -173,7 +175,22 @@ class SmartClient:
             StopSession(command_id=_new_id(), session_id=self.session_id or "-"), STOP_ANSWER_SEC
         )
 
+    def tell(self, report: ViewerReport) -> None:
+        """Pass on what a player shows of the session: that is its playhead then."""
+        self._attachment.tell(report)
+
+    def blame(self, error: VideoClientError) -> None:
+        """Note what ended the session from outside, unless it failed by itself before."""
+        if self.error is None and self.exit_code == ExitCode.PLAYED:
+            self._note(error)
+
     # ------------------------------------------------------------ status
+
+    @property
+    def run_dir(self) -> Path | None:
+        """Where the stack meets, None before there is one."""
+        endpoints = self._attachment.endpoints
+        return endpoints.run_dir if endpoints is not None else None
 
     @property
     def joined(self) -> bool:

@@ -320,8 +320,9 @@ class SessionStatus:
 
     `startup_latency_sec` runs from the viewer's command to the first byte the output took, or until a player showed the
     film. `outcome` is empty while the session lives, then `played`, `stopped`, `failed` or `holes`. `stream_url` is
-    where players find the film (HLS), empty for nowhere; `followed` says that a player moves the playhead.
-    `wish_serial` rises with every command that players are to obey: to pause or to play, and, unless None, to jump.
+    where players find the film (HLS), empty for nowhere; `followed` says that a player moves the playhead,
+    `viewer_id` which one told of it last. `wish_serial` rises with every command that players are to obey: to pause or
+    to play, and, unless None, to jump.
     """
 
     session_id: str
@@ -366,6 +367,7 @@ class SessionStatus:
     wish_serial: int = 0
     wish_paused: bool = False
     wish_position_sec: float | None = None
+    viewer_id: str = ""
 
 
 @message("buffer.chunks")

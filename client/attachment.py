@@ -51,7 +51,6 @@ class Attachment:
         self._tap = tap
         self._stack: PrivateStack | None = None
         self._link: StackLink | None = None
-        self.endpoints: Endpoints | None = None
         self._model = StatusModel()
         self._changed: asyncio.Event | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -76,8 +75,6 @@ class Attachment:
         else:
             self._stack = PrivateStack(self._settings, dashboard=self._dashboard)
             endpoints = self._stack.endpoints
-
-        self.endpoints = endpoints
 
         def deliver(msg: object) -> None:
             try:

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from client.attachment import ANSWER_SEC, WATCH_SEC, Attachment
@@ -185,12 +184,6 @@ class SmartClient:
             self._note(error)
 
     # ------------------------------------------------------------ status
-
-    @property
-    def run_dir(self) -> Path | None:
-        """Where the stack meets, None before there is one."""
-        endpoints = self._attachment.endpoints
-        return endpoints.run_dir if endpoints is not None else None
 
     @property
     def joined(self) -> bool:

@@ -10,11 +10,9 @@ import time
 import urllib.request
 import webbrowser
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import quote
 
 from client.players.choosing import has_display
-from common.endpoints import is_running
 from common.errors import PlayerError
 from common.messages import SessionStatus
 
@@ -27,11 +25,8 @@ _REQUEST_SEC = 2.0
 class Browser:
     """One page; see `client.players.show` for who calls what, and when. The browser is the viewer's and stays."""
 
-    def __init__(
-        self, port: int, *, run_dir: Callable[[], Path | None], say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, port: int, say: Callable[[str], None]) -> None:
         self._url = f"http://localhost:{port}"
-        self._run_dir = run_dir
         self._say = say
         self._status: SessionStatus | None = None
         self._listed = asyncio.Event()
@@ -41,9 +36,11 @@ class Browser:
     async def play(self) -> None:
         """Open the page and leave the film to it; raises PlayerError when there is no dashboard."""
         await self._listed.wait()
-        await self._wait_for_dashboard()
         assert self._status is not None
-        url = f"{self._url}/?session={quote(self._status.session_id)}"
+        session_id = quote(self._status.session_id)
+        # Another stack's dashboard may hold the port.
+        await self._until_known(f"{self._url}/api/status?session_id={session_id}")
+        url = f"{self._url}/?session={session_id}"
         self._say(f"Watch: {url}")
         if has_display(os.environ, sys.platform):
             with contextlib.suppress(webbrowser.Error):
@@ -67,13 +64,10 @@ class Browser:
     async def end(self) -> None:
         """There is nothing of ours to leave behind."""
 
-    async def _wait_for_dashboard(self) -> None:
+    async def _until_known(self, address: str) -> None:
         deadline_sec = time.monotonic() + _DASHBOARD_SEC
         while time.monotonic() < deadline_sec:
-            run_dir = self._run_dir()
-            # Another stack's dashboard may hold the port.
-            ours = run_dir is not None and is_running(run_dir, "dashboard")
-            if ours and await asyncio.to_thread(_answers, self._url):
+            if await asyncio.to_thread(_answers, address):
                 return
             await asyncio.sleep(_LOOK_SEC)
         raise PlayerError(
@@ -82,9 +76,9 @@ class Browser:
         )
 
 
-def _answers(url: str) -> bool:
+def _answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=_REQUEST_SEC) as answer:
+        with urllib.request.urlopen(address, timeout=_REQUEST_SEC) as answer:
             return bool(answer.status == 200)
     except (OSError, ValueError):
         return False

@@ -13,6 +13,8 @@ MPV_READ_AHEAD_BYTES = "48MiB"
 MPV_NETWORK_SEC = 120
 # Of a player that only asks, the end is known this well.
 END_SLACK_SEC = 2.0
+# Signals of somebody who wants it to end: HUP, INT, TERM; and how ffplay ends after them.
+_ASKED_CODES = (-1, -2, -15, 123)
 # Beside the playlist that pages take: ffmpeg, and mpv and ffplay with it, reads on in the fragment it leaves when it
 # jumps in fragmented MP4 (mpv's issues 13211, 15184), so that the film breaks off.
 PROGRAM_PLAYLIST_NAME = "film-ts.m3u8"
@@ -74,6 +76,8 @@ def verdict(code: int, status: SessionStatus) -> Verdict:
 
     Below 0 that is a signal. VLC and ffplay end with 0 also when they could not open the film.
     """
+    if code in _ASKED_CODES:
+        return "quit"
     if code:
         return "failed"
     if status.startup_latency_sec is None:

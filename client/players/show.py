@@ -136,7 +136,7 @@ def _player(
         from client.players.browser import Browser
 
         port = client.settings.dashboard_port
-        return Browser(port, run_dir=lambda: client.run_dir, say=say)
+        return Browser(port, say)
     if choice.player == "mpv":
         from client.players.mpv import Mpv
 

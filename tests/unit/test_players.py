@@ -70,7 +70,13 @@ def test_programs_get_transport_streams() -> None:
 
 @pytest.mark.parametrize(
     ("code", "playhead_sec", "meaning"),
-    [(0, 39.0, "ended"), (0, 12.0, "quit"), (1, 12.0, "failed"), (-9, 39.0, "failed")],
+    [
+        (0, 39.0, "ended"),
+        (0, 12.0, "quit"),
+        (1, 12.0, "failed"),
+        (123, 12.0, "quit"),
+        (-9, 39.0, "failed"),
+    ],
 )
 def test_the_end_of_a_silent_player_is_judged(code: int, playhead_sec: float, meaning: str) -> None:
     status = a_session(duration_sec=40.0, playhead_sec=playhead_sec, startup_latency_sec=0.5)

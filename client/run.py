@@ -38,6 +38,12 @@ class Run:
             display=has_display(os.environ, sys.platform),
             find=shutil.which,
         )
+        # A viewer who chose nothing may not know what there is to choose.
+        self._unseen = (
+            self._choice.player == "none"
+            and arguments.player == "auto"
+            and plays_for_a_viewer(arguments)
+        )
         self._interrupted = False
         self._playing: asyncio.Task[bool] | None = None
         self._ending: asyncio.Future[bool] | None = None
@@ -117,9 +123,13 @@ class Run:
 
     def _heard(self, msg: object) -> None:
         self.reporter.heard(msg, self.client.session_id)
-        ours = isinstance(msg, SessionStatus) and msg.session_id == self.client.session_id
-        if ours and isinstance(msg, SessionStatus) and self.show is not None:
+        if not isinstance(msg, SessionStatus) or msg.session_id != self.client.session_id:
+            return
+        if self.show is not None:
             self.show.heard(msg)
+        if self._unseen:
+            self._unseen = False
+            self.reporter.word("plays without a picture; --player browser shows it in a page")
 
     def _start_player(self) -> None:
         """Start what shows the film while the stack starts: both take their time."""
@@ -129,8 +139,6 @@ class Run:
 
             words = player_arguments(self.arguments)
             self.show = Show(self._choice, words, self.client, self.reporter.word)
-        elif self.arguments.player == "auto" and plays_for_a_viewer(self.arguments):
-            self.reporter.word("plays without a picture; --player browser shows it in a page")
 
     def _overhear(self, msg: object) -> None:
         if self.keeping is not None:

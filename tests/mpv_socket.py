@@ -19,7 +19,8 @@ class MpvSocket:
         self.path = _paths(viewer)[0]
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(20)
-        self._socket.connect(str(self.path))
+        # It is there a moment before it listens.
+        wait_until(lambda: self._socket.connect_ex(str(self.path)) == 0)
         self._lines = self._socket.makefile("rb")
 
     def close(self) -> None:

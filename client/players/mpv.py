@@ -31,6 +31,8 @@ _REPORT_SEC = 1.0
 _QUIT_SEC = 3.0
 # 0: to the end, or as its viewer wished; 4: by a signal or Ctrl-C in its window; below: by one that asks.
 _QUIT_CODES = (0, 4, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+# A socket is there a moment before mpv listens.
+_LISTENS_SEC = 0.5
 _LINE_LIMIT_BYTES = 1024 * 1024
 _PREFIX = "mpv-"
 
@@ -48,7 +50,7 @@ class Mpv:
         self._program: Program | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._dir: Path | None = None
-        self._known = False
+        self._status: SessionStatus | None = None
         self._begun = False
         self._left: Leave | None = None
         self.ended = False
@@ -61,6 +63,8 @@ class Mpv:
         reader = await self._connect(program, self._dir / "socket")
         for number, name in enumerate(PROPERTIES, 1):
             self._send(("observe_property", number, name))
+        if self._status is not None:
+            self.heard(self._status)
         ticking = asyncio.create_task(self._tick())
         try:
             while line := await reader.readline():
@@ -85,10 +89,10 @@ class Mpv:
         core = self._core
         core.session_id = status.session_id
         core.duration_sec, core.holes = status.duration_sec, status.missing_chunks
-        if not self._known:
+        if self._status is None:
             # Before anybody can find the film: the first that tells is followed.
-            self._known = True
             self._do(core.tick())
+        self._status = status
         if self._writer is None or status.outcome:
             return
         if status.stream_url and not self._begun:
@@ -140,7 +144,7 @@ class Mpv:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_REPORT_SEC)
-            if self._known:
+            if self._status is not None:
                 self._do(self._core.tick())
 
     def _do(self, actions: Iterable[Action]) -> None:
@@ -165,8 +169,10 @@ def _make_dir() -> Path:
     """Make a directory that only we can enter, for the socket; remove those of viewers that were killed."""
     prepare_run_dir(base_dir() / "shared")
     for path in base_dir().glob(f"{_PREFIX}*"):
-        if (path / "socket").exists() and not _answers(path / "socket"):
-            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            old = time.time() - (path / "socket").stat().st_mtime > _LISTENS_SEC
+            if old and not _answers(path / "socket"):
+                shutil.rmtree(path, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base_dir()))
 
 

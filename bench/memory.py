@@ -44,7 +44,7 @@ def _watch(
         while time.monotonic() - began_sec < minutes * 60:
             if player is None or player.poll() is not None:
                 player = subprocess.Popen(
-                    [sys.executable, "main.py", VIDEO_ID, "--quiet"],
+                    [sys.executable, "main.py", VIDEO_ID, "--player", "none", "--quiet"],
                     cwd=PROJECT_DIR,
                     env=environment,
                 )

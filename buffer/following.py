@@ -18,8 +18,9 @@ REPORT_LEASE_SEC = 5.0
 ASKED_LEASE_SEC = 30.0
 # It asks for them one after the other, some ahead of what it shows; anything else is a jump.
 LOOKAHEAD_CHUNKS = 3
-# With less than this in front of the playhead a player that waits waits for the network.
-DRY_SEC = 0.1
+# With less than this in front of the playhead a player that waits waits for the network: mpv's decoders and its sound
+# output hold the last 0.3 s at fourfold speed.
+DRY_SEC = 0.5
 
 
 @dataclass(slots=True)
@@ -34,14 +35,15 @@ class Following:
     # The player's own account.
     dropped_frames: int = 0
     error: str = ""
-    _leader_id: str = ""
+    # Of the player that tells, or told last, what it shows.
+    leader_id: str = ""
     _reports_until_sec: float = -math.inf
 
     def said(self, report: ViewerReport, now_sec: float) -> list[Command]:
         """Follow what a player shows."""
-        if self.session.closing or (report.viewer_id != self._leader_id and self._told(now_sec)):
+        if self.session.closing or (report.viewer_id != self.leader_id and self._told(now_sec)):
             return []
-        self._leader_id = report.viewer_id
+        self.leader_id = report.viewer_id
         self._reports_until_sec = now_sec + REPORT_LEASE_SEC
         self.dropped_frames, self.error = report.dropped_frames, report.error
         position_sec = min(max(0.0, report.position_sec), self.session.timeline.end_sec)

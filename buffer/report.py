@@ -52,6 +52,7 @@ def session_status(live: LiveSession, now_sec: float) -> SessionStatus:
         stream_url=live.stream_url,
         followed=playback.followed(now_sec),
         rate_ratio=playback.rate_ratio,
+        viewer_id=live.following.leader_id,
         player_stalls=playback.player_stalls,
         dropped_frames=live.following.dropped_frames,
         player_error=live.following.error,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -62,7 +62,7 @@ class Segmenter:
         """
         sink = io.BytesIO()
         with self._lock:
-            joint = self._joint(sequence_num, start_sec)
+            joint = joint_at(self._joints, sequence_num, start_sec)
             remuxer = TimelineRemuxer(
                 sink, "mp4", options=_MUXER_OPTIONS, joint=joint, parameters=self._parameters
             )
@@ -78,10 +78,12 @@ class Segmenter:
             self._joints[sequence_num] = remuxer.joint
         return Segment(self._init, bytes(media))
 
-    def _joint(self, sequence_num: int, start_sec: float) -> Joint:
-        at_sec = FILM_START_SEC + Fraction(round(start_sec * 1_000_000), 1_000_000)
-        before = self._joints.get(sequence_num - 1)
-        return before if before and abs(before.video_sec - at_sec) < _SAME_SEC else Joint(at_sec)
+
+def joint_at(joints: Mapping[int, Joint], sequence_num: int, start_sec: float) -> Joint:
+    """Return where a segment begins: where the one before ended, if that was made and ended there."""
+    at_sec = FILM_START_SEC + Fraction(round(start_sec * 1_000_000), 1_000_000)
+    before = joints.get(sequence_num - 1)
+    return before if before and abs(before.video_sec - at_sec) < _SAME_SEC else Joint(at_sec)
 
 
 def _parts(data: bytes) -> tuple[bytearray, bytearray]:

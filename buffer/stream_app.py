@@ -1,4 +1,4 @@
-"""The film over HTTP, for players: HLS with fragmented MP4, and one MPEG-TS body."""
+"""The film over HTTP, for players: HLS with fragmented MP4 or MPEG-TS, and one MPEG-TS body."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import hashlib
 import io
 import logging
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, request
 from werkzeug.exceptions import HTTPException
 
 from buffer.media import MediaError, TimelineRemuxer
-from buffer.playlist import INIT_NAME, PLAYLIST_NAME, SEGMENT_SUFFIX, TRANSPORT_NAME
+from buffer.playlist import (
+    INIT_NAME,
+    PLAYLIST_NAME,
+    SEGMENT_SUFFIX,
+    TRANSPORT_NAME,
+    TRANSPORT_PLAYLIST_NAME,
+    TRANSPORT_SUFFIX,
+)
 from buffer.watch import Gone, SegmentAbsent, SegmentLate, SegmentSkipped, Watch
 from common import http_guard
 
@@ -26,6 +34,7 @@ TRANSPORT_TYPE = "video/mp2t"
 # What a page of another port may read of an answer.
 _EXPOSED = "Content-Length, Content-Range, ETag"
 
+_Found = TypeVar("_Found", bytes, str)
 FindWatch = Callable[[str], Watch | None]
 
 
@@ -53,6 +62,18 @@ def create_stream_app(find: FindWatch, *, bound_host: str) -> Flask:
         watch = watched(session_id)
         return _answer(
             _having(lambda wait_sec, gone: watch.segment(number, wait_sec, gone).media), MEDIA_TYPE
+        )
+
+    @app.get(f"/stream/<session_id>/{TRANSPORT_PLAYLIST_NAME}")
+    def transport_playlist(session_id: str) -> Response:
+        watch = watched(session_id)
+        return _answer(_having(watch.transport_playlist).encode(), PLAYLIST_TYPE)
+
+    @app.get(f"/stream/<session_id>/<int:number>{TRANSPORT_SUFFIX}")
+    def transport_segment(session_id: str, number: int) -> Response:
+        watch = watched(session_id)
+        return _answer(
+            _having(lambda wait_sec, gone: watch.transport(number, wait_sec, gone)), TRANSPORT_TYPE
         )
 
     @app.get(f"/stream/<session_id>/{TRANSPORT_NAME}")
@@ -116,7 +137,7 @@ def _gone() -> Gone:
     return found
 
 
-def _having(get: Callable[[float, Gone], bytes]) -> bytes:
+def _having(get: Callable[[float, Gone], _Found]) -> _Found:
     """Return what `get` waits for, or end the request with what went wrong."""
     try:
         return get(SEGMENT_WAIT_SEC, _gone())

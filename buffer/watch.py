@@ -8,8 +8,10 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
 from buffer.live import LiveSession
+from buffer.media import MediaError
 from buffer.playlist import media_playlist
 from buffer.segments import Segment, Segmenter
+from buffer.transport import TransportSegmenter
 
 CallSoon = Callable[[Callable[[], None]], None]
 Gone = Callable[[], bool]
@@ -47,6 +49,8 @@ class Watch:
         self._live = live
         self._call_soon = call_soon
         self._segmenter = Segmenter()
+        self._transport = TransportSegmenter()
+        self._fits_transport = False
 
     def facts(self) -> Facts:
         """Return what is known of the film now."""
@@ -66,6 +70,21 @@ class Watch:
         facts = self.facts()
         return media_playlist(facts.durations_sec, missing=facts.missing)
 
+    def transport_playlist(self, timeout_sec: float, gone: Gone) -> str:
+        """Return the same of MPEG-TS, unless that cannot hold the film; raises SegmentAbsent, SegmentLate."""
+        facts = self.facts()
+        transport = self._fits_transport
+        if not transport:
+            try:
+                self.transport(self._live.core.current_sequence, timeout_sec, gone)
+                transport = self._fits_transport = True
+            except SegmentSkipped:
+                # Most films fit.
+                transport = True
+            except MediaError:
+                transport = False
+        return media_playlist(facts.durations_sec, missing=facts.missing, transport=transport)
+
     def init(self, timeout_sec: float, gone: Gone) -> bytes:
         """Return the header of all segments; raises what `segment` raises."""
         here = self._live.core.current_sequence
@@ -76,6 +95,15 @@ class Watch:
 
         Raises SegmentAbsent (SegmentSkipped), SegmentLate, and MediaError for a chunk that is no media.
         """
+        return self._segmenter.segment(number, *self._chunk(number, timeout_sec, gone))
+
+    def transport(self, number: int, timeout_sec: float, gone: Gone) -> bytes:
+        """Return a segment of MPEG-TS; raises what `segment` raises."""
+        return self._transport.segment(number, *self._chunk(number, timeout_sec, gone))
+
+    def _chunk(
+        self, number: int, timeout_sec: float, gone: Gone
+    ) -> tuple[bytes | memoryview, float]:
         found: Future[tuple[bytes | memoryview, float]] = Future()
         self._call_soon(lambda: self._live.want(number, found))
         deadline_sec = time.monotonic() + timeout_sec
@@ -84,9 +112,8 @@ class Watch:
                 self._call_soon(lambda: self._live.want_no_more(number, found))
                 raise SegmentLate(f"segment {number} did not come within {timeout_sec:g} s")
         try:
-            data, start_sec = found.result()
+            return found.result()
         except LookupError as error:
             # The loop alone adds to the set, and this number was added before the answer.
             kind = SegmentSkipped if number in self._live.core.missing else SegmentAbsent
             raise kind(str(error)) from None
-        return self._segmenter.segment(number, data, start_sec)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import get_args
 
+from client.players.choosing import PLAYERS, PROGRAMS
 from client.recording_flags import add_flags, check_flags
 from common.config import Settings, load_settings
 from common.errors import ConfigError
 from common.messages import Policy
 
-PLAYERS = ("auto", "none")
 POLICIES = get_args(Policy)
 FILE_ENDINGS = (".mp4", ".m4v", ".mkv", ".ts")
 EXIT_CODES = """exit codes:
   0 played to the end    1 internal error      2 wrong arguments or settings
   3 metadata service     4 no such video       5 a chunk cannot be had
-  6 wrong bytes          7 output or disk      8 player did not start
+  6 wrong bytes          7 output or disk      8 player failed
   9 played with holes    130 interrupted
 A --replay ends with 0, and with 2 when the file is no recording or damaged."""
 
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     add("--list", action="store_true", help="list the videos and leave")
     add("--metadata-url", help="base URL of the metadata service (METADATA_SERVICE_URL)")
     add("--player", default="auto", help=f"what shows the film: {', '.join(PLAYERS)}")
+    add("--player-args", metavar="ARGS", help="more for the player: --player-args='--fs --mute'")
     add("--output", metavar="FILE|-", help="write the film to FILE (.mp4, .mkv, .ts) or to stdout")
     add("--raw", action="store_true", help="with --output: the chunks' bytes as they are")
     add("--no-pace", action="store_true", help="as fast as possible instead of at the film's pace")
@@ -74,6 +76,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         raise ConfigError("VIDEO_ID: name a video, or use --list to see what there is")
     if arguments.player not in PLAYERS:
         raise ConfigError(f"--player: {arguments.player!r} is none of {', '.join(PLAYERS)}")
+    player_arguments(arguments)
     if arguments.on_missing not in ("wait", "skip", "fail"):
         raise ConfigError(f"--on-missing: {arguments.on_missing!r} is none of wait, skip, fail")
     if arguments.policy not in POLICIES:
@@ -91,3 +94,20 @@ def check_arguments(arguments: argparse.Namespace) -> None:
             raise ConfigError(
                 f"--output: {output!r} ends with none of {', '.join(FILE_ENDINGS)} (or use --raw)"
             )
+
+
+def plays_for_a_viewer(arguments: argparse.Namespace) -> bool:
+    """Whether the film goes nowhere else, at the pace of somebody who watches."""
+    return not arguments.output and not arguments.no_pace
+
+
+def player_arguments(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the viewer's own arguments for the player; raise ConfigError when there is none to take them."""
+    if arguments.player_args is None:
+        return ()
+    if arguments.player not in PROGRAMS:
+        raise ConfigError(f"--player-args: goes with --player {', '.join(PROGRAMS)}")
+    try:
+        return tuple(shlex.split(arguments.player_args))
+    except ValueError as error:
+        raise ConfigError(f"--player-args: {error}") from error

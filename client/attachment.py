@@ -16,7 +16,7 @@ from client.stack import PrivateStack
 from common.config import Settings
 from common.endpoints import Endpoints, endpoints_from_environment, is_stack_running, shared_run_dir
 from common.errors import StackError
-from common.messages import CommandResult, LogEvent
+from common.messages import CommandResult, LogEvent, SessionStatus, ViewerReport
 from common.status import StatusModel
 
 logger = logging.getLogger(__name__)
@@ -107,6 +107,11 @@ class Attachment:
             self.require_alive()
         raise StackError(f"the buffer process did not answer within {limit_sec:g} s")
 
+    def tell(self, report: ViewerReport) -> None:
+        """Pass on what a player shows; nothing happens when there is no stack."""
+        if self._link is not None:
+            self._link.tell(report)
+
     async def next_change(self, timeout_sec: float) -> None:
         """Wait for the next message, at most `timeout_sec`."""
         if self._changed is None:
@@ -161,9 +166,15 @@ class Attachment:
         while stack.failed is None:
             await asyncio.sleep(WATCH_SEC)
             session = self.read(lambda model: model.session())
-            if session is not None and session.startup_latency_sec is not None:
+            if session is not None and _needs_the_rest(session):
                 stack.start_the_rest()
             for text in stack.watch():
                 self._say(text)
         if self._changed is not None:
             self._changed.set()
+
+
+def _needs_the_rest(session: SessionStatus) -> bool:
+    """Whether the first chunk, which is to come before all else, is done with; a browser waits for the dashboard."""
+    shown = session.startup_latency_sec is not None
+    return shown or (session.output == "stream" and session.first_chunk_sec is not None)

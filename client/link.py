@@ -27,6 +27,7 @@ from common.messages import (
     SetPaused,
     StopSession,
     Transfer,
+    ViewerReport,
 )
 from common.service import Service
 from common.status import StatusModel
@@ -82,6 +83,14 @@ class StackLink:
                 self._sessions.add(command.session_id)
         self._service.call_soon(lambda: self._send(command))
         return answer
+
+    def tell(self, report: ViewerReport) -> None:
+        """Pass on what a player shows."""
+
+        def send() -> None:
+            self._service.push(self._commands, report)
+
+        self._service.call_soon(send)
 
     def close(self) -> None:
         """Close the sockets; idempotent."""

@@ -46,6 +46,12 @@ class Reporter:
         elif isinstance(msg, SessionStatus) and msg.session_id == session_id:
             self._progress(msg)
 
+    def word(self, text: str) -> None:
+        """Tell something of our own, as an event of the session."""
+        now_unix_sec = time.time()
+        event = LogEvent(at_unix_sec=now_unix_sec, session_id="", kind="session", text=text)
+        self.heard(event, None)
+
     async def redraw(self, status: Callable[[], dict[str, Any]]) -> None:
         """Draw the live view again and again until cancelled; `status` is `SmartClient.get_status`."""
         try:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from client.arguments import settings_from
+from client.arguments import player_arguments, plays_for_a_viewer, settings_from
+from client.players.choosing import choose, has_display
 from client.printable import printable
 from client.recording_flags import keeping_of
 from client.reporter import Reporter
 from client.smart_client import PlayOptions, SmartClient
 from client.stdout import StdoutPipe
 from common.errors import ExitCode, VideoClientError
+from common.messages import OutputKind, SessionStatus
+
+if TYPE_CHECKING:
+    from client.players.show import Show
 
 
 class Run:
@@ -25,6 +31,19 @@ class Run:
     def __init__(self, arguments: argparse.Namespace, command_sec: float) -> None:
         self.arguments = arguments
         self.pipe: StdoutPipe | None = None
+        self.show: Show | None = None
+        self._choice = choose(
+            arguments.player,
+            free=plays_for_a_viewer(arguments),
+            display=has_display(os.environ, sys.platform),
+            find=shutil.which,
+        )
+        # A viewer who chose nothing may not know what there is to choose.
+        self._unseen = (
+            self._choice.player == "none"
+            and arguments.player == "auto"
+            and plays_for_a_viewer(arguments)
+        )
         self._interrupted = False
         self._playing: asyncio.Task[bool] | None = None
         self._ending: asyncio.Future[bool] | None = None
@@ -37,9 +56,9 @@ class Run:
         keeps = arguments.record is not None or arguments.report is not None
         self.client = SmartClient(
             settings=settings_from(arguments),
-            dashboard=arguments.dashboard,
+            dashboard=arguments.dashboard or self._choice.player == "browser",
             private=True if arguments.private else None,
-            on_message=lambda msg: self.reporter.heard(msg, self.client.session_id),
+            on_message=self._heard,
             tap=self._overhear if keeps else None,
             command_sec=command_sec,
         )
@@ -60,6 +79,7 @@ class Run:
                 loop.add_signal_handler(number, self._step_aside, number)
         screen.open()
         try:
+            self._start_player()
             self._playing = asyncio.create_task(
                 self.client.play_video(self.arguments.video_id, options)
             )
@@ -69,6 +89,8 @@ class Run:
             await self._until_over(self._playing, drawing)
         finally:
             screen.close()
+        if self.show is not None and self.show.failure is not None:
+            self.client.blame(self.show.failure)
         summary = self.client.summary()
         if self._interrupted:
             summary["exit_code"] = int(ExitCode.INTERRUPTED)
@@ -99,6 +121,25 @@ class Run:
         if self.keeping is not None:
             self.keeping.abandon()
 
+    def _heard(self, msg: object) -> None:
+        self.reporter.heard(msg, self.client.session_id)
+        if not isinstance(msg, SessionStatus) or msg.session_id != self.client.session_id:
+            return
+        if self.show is not None:
+            self.show.heard(msg)
+        if self._unseen:
+            self._unseen = False
+            self.reporter.word("plays without a picture; --player browser shows it in a page")
+
+    def _start_player(self) -> None:
+        """Start what shows the film while the stack starts: both take their time."""
+        if self._choice.player != "none":
+            # Only then: a film to nowhere starts sooner without.
+            from client.players.show import Show
+
+            words = player_arguments(self.arguments)
+            self.show = Show(self._choice, words, self.client, self.reporter.word)
+
     def _overhear(self, msg: object) -> None:
         if self.keeping is not None:
             self.keeping.hear(msg)
@@ -111,6 +152,8 @@ class Run:
             if not self._interrupted:
                 raise
         finally:
+            if self.show is not None:
+                await self.show.close()
             await self.client.stop()
             if self.pipe is not None:
                 await asyncio.to_thread(self.pipe.close)
@@ -131,7 +174,8 @@ class Run:
         if arguments.output:
             path = Path(arguments.output).absolute()
             return PlayOptions(output="file", output_path=str(path), **common)
-        return PlayOptions(**common)
+        output: OutputKind = "none" if self._choice.player == "none" else "stream"
+        return PlayOptions(output=output, **common)
 
     def _interrupt(self) -> None:
         if self._interrupted:
@@ -151,6 +195,8 @@ class Run:
         """End the session, or whatever comes before there is one."""
         if self.client.playing:
             self._ending = asyncio.ensure_future(self.client.end_session())
+        elif self.show is not None and self._playing is not None and self._playing.done():
+            self.show.cut()
         else:
             self._interrupted = True
             if self._playing is not None:

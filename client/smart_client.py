@@ -28,6 +28,7 @@ from common.messages import (
     SessionStatus,
     SetPaused,
     StopSession,
+    ViewerReport,
 )
 from common.status import StatusModel
 
@@ -172,6 +173,15 @@ class SmartClient:
         return await self._control(
             StopSession(command_id=_new_id(), session_id=self.session_id or "-"), STOP_ANSWER_SEC
         )
+
+    def tell(self, report: ViewerReport) -> None:
+        """Pass on what a player shows of the session: that is its playhead then."""
+        self._attachment.tell(report)
+
+    def blame(self, error: VideoClientError) -> None:
+        """Note what ended the session from outside, unless it failed by itself before."""
+        if self.error is None and self.exit_code == ExitCode.PLAYED:
+            self._note(error)
 
     # ------------------------------------------------------------ status
 

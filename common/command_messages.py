@@ -76,7 +76,7 @@ class StopSession:
 
 @message("viewer.report")
 class ViewerReport:
-    """What a real player shows; on every change and each second (dashboard, buffer's players PUSH -> buffer.commands).
+    """What a real player shows; on every change and each second (dashboard, main PUSH -> buffer.commands).
 
     `viewer_id` tells players of one session apart: the first of them moves the playhead until it is gone. `error` is
     the last thing that went wrong in the player, empty for nothing.

@@ -53,6 +53,12 @@ class StackError(VideoClientError):
     """The processes of the stack could not be started, reached or locked."""
 
 
+class PlayerError(VideoClientError):
+    """A player is not there, did not start, or ended before the film did and nobody wished it."""
+
+    exit_code = ExitCode.PLAYER
+
+
 CatalogFault = Literal["unreachable", "not_found", "invalid"]
 
 

@@ -321,9 +321,10 @@ class SessionStatus:
 
     `startup_latency_sec` runs from the viewer's command to the first byte the output took, or until a player showed the
     film. `outcome` is empty while the session lives, then `played`, `stopped`, `failed` or `holes`. `stream_url` is
-    where players find the film (HLS), empty for nowhere; `followed` says that a player moves the playhead.
-    `start_playback_sec` is the media needed to start, 0 for a first chunk; `policy` is how chunks are fetched.
-    `wish_serial` rises with every command that players are to obey: to pause or to play, and, unless None, to jump.
+    where players find the film (HLS), empty for nowhere; `followed` says that a player moves the playhead,
+    `viewer_id` which one told of it last. `wish_serial` rises with every command that players are to obey: to pause or
+    to play, and, unless None, to jump. `start_playback_sec` is the media needed to start, 0 for a first chunk;
+    `policy` is how chunks are fetched.
     """
 
     session_id: str
@@ -370,6 +371,7 @@ class SessionStatus:
     wish_position_sec: float | None = None
     start_playback_sec: float = 0.0
     policy: Policy = "deadline"
+    viewer_id: str = ""
 
 
 @message("buffer.chunks")

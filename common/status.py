@@ -167,6 +167,7 @@ class StatusModel(StackState):
             "player": {
                 "stream_url": s.stream_url,
                 "followed": s.followed,
+                "viewer_id": s.viewer_id,
                 "rate_ratio": s.rate_ratio,
                 "stalls": s.player_stalls,
                 "dropped_frames": s.dropped_frames,

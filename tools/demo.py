@@ -90,7 +90,15 @@ def _play(metadata_url: str, seconds: float | None) -> int:
         port = _free_port()
     address = f"http://localhost:{port}"
     print(f"Playing {VIDEO_ID}. Dashboard: {address} (Ctrl-C stops everything)", flush=True)
-    command = [sys.executable, "main.py", VIDEO_ID, "--metadata-url", metadata_url]
+    command = [
+        sys.executable,
+        "main.py",
+        VIDEO_ID,
+        "--player",
+        "none",
+        "--metadata-url",
+        metadata_url,
+    ]
     command += ["--private", "--dashboard"]
     if seconds is not None:
         command += ["--stop-after", f"{seconds:g}"]

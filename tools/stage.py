@@ -104,7 +104,15 @@ def playing() -> Iterator[Stage]:
         port = probe.getsockname()[1]
     with EmbeddedCluster(3, DATA_DIR, profile="demo") as store:
         store.run("sample")
-        command = [sys.executable, "main.py", VIDEO_ID, "--metadata-url", store.metadata_url]
+        command = [
+            sys.executable,
+            "main.py",
+            VIDEO_ID,
+            "--player",
+            "none",
+            "--metadata-url",
+            store.metadata_url,
+        ]
         command += ["--private", "--dashboard", "--quiet", "--stop-after", f"{PLAY_SEC:g}"]
         environment = {**os.environ, "DASHBOARD_PORT": str(port)}
         player = subprocess.Popen(command, cwd=PROJECT_DIR, env=environment)

@@ -18,7 +18,8 @@ let source = null;
 let retryMs = FIRST_RETRY_MS;
 let retryTimer = 0;
 let lastEventId = "";
-let sessionId = "";
+// A player that opens this page says which session it is to show.
+let sessionId = new URLSearchParams(location.search).get("session") ?? "";
 let lastStatus = null;
 let hasVideos = false;
 

@@ -66,6 +66,8 @@ export function followStatus(next) {
   if (watched === status.session_id) {
     obey(player.wish);
     if (!status.live) standStill();
+  } else if (watchable && status.output === "stream" && player.followed && player.viewer_id !== viewerId) {
+    say(`${status.title} plays in another player.`);
   } else if (watchable && status.output === "stream") {
     attach(status.session_id, asked?.sessionId === status.session_id ? asked.positionSec : status.buffer.playhead_sec);
   } else if (watchable) {

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import psutil
 
+from client.players.choosing import DISPLAY_VARIABLES
 from cluster import EmbeddedCluster, LinkProfile
 from common.config import Settings
 from tests.media_fixtures import Reading, read_film
@@ -41,6 +42,9 @@ RUN_LIMIT_SEC = 50.0
 GONE_LIMIT_SEC = 10.0
 _OURS = {"VSTACK_RUN_DIR", "VSTACK_TCP_BASE", "VSTACK_CONFIG", "VSTACK_LOG_LEVEL"}
 _OURS |= {f.metadata["env"] for f in Settings.__dataclass_fields__.values()}
+
+# The tests of somebody at a desk open no windows.
+_DISPLAYS = set(DISPLAY_VARIABLES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +197,7 @@ class Viewer:
 
     def environment(self, **changes: str) -> dict[str, str]:
         """Return a clean environment of this viewer."""
-        inherited = {k: v for k, v in os.environ.items() if k not in _OURS}
+        inherited = {k: v for k, v in os.environ.items() if k not in _OURS | _DISPLAYS}
         own = {"XDG_RUNTIME_DIR": str(self.folder), "XDG_CONFIG_HOME": str(self.folder)}
         own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}"
         own["METADATA_SERVICE_URL"] = self.metadata_url

@@ -1,0 +1,1 @@
+"""Programs that show the film: chosen, started, followed, and ended with it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -35,6 +36,8 @@ from common.status import StatusModel
 T = TypeVar("T")
 Command = PlayVideo | SetPaused | SeekTo | StopSession
 KEEPALIVE_SEC = 1.0
+# As many as all processes together tell again to who joins.
+_TOLD = 300
 _FOLDED = (
     *(NodeScores, SchedulerStatus, Transfer, ChunkVerdict),
     *(LogEvent, SessionStatus, ChunkMap),
@@ -57,13 +60,13 @@ class StackLink:
         self._tap = tap
         self._pending: dict[str, Future[CommandResult]] = {}
         self._sessions: set[str] = set()
+        # Lately told, by moment and text, so that nothing is told twice.
+        self._told: deque[tuple[float, str]] = deque(maxlen=_TOLD)
         self._service = Service(endpoints, watch_parent=False)
         self._commands = endpoints.address("buffer.commands")
         handlers: dict[type, Callable[[Any], None]] = dict.fromkeys(_FOLDED, self._fold)
         handlers[CommandResult] = self._resolve
-        if tap is not None:
-            # Words from before the connection stood; the model does without.
-            handlers[RecentEvents] = tap
+        handlers[RecentEvents] = self._catch_up
         self._service.subscribe(("monitor.events", "scheduler.events", "buffer.events"), handlers)
         self._service.every(KEEPALIVE_SEC, self._keep_alive)
         self._thread = threading.Thread(target=self._service.run, name="stack-link")
@@ -106,9 +109,20 @@ class StackLink:
         for session_id in sessions:
             self._service.push(self._commands, KeepAlive(session_id=session_id))
 
+    def _catch_up(self, msg: RecentEvents) -> None:
+        """Take what was said of our sessions before the connection stood: a command may be there sooner."""
+        with self._lock:
+            missed = [e for e in msg.events if e.session_id in self._sessions]
+        for event in missed:
+            if (event.at_unix_sec, event.text) not in self._told:
+                self._fold(event)
+        self._overheard(msg)
+
     def _fold(self, msg: Any) -> None:
         with self._lock:
             self._model.apply(msg, time.time())
+            if isinstance(msg, LogEvent):
+                self._told.append((msg.at_unix_sec, msg.text))
             if isinstance(msg, SessionStatus) and msg.outcome:
                 self._sessions.discard(msg.session_id)
         if not isinstance(msg, Transfer | ChunkVerdict):

@@ -19,7 +19,7 @@ from client.reporter import Reporter
 from client.smart_client import PlayOptions, SmartClient
 from client.stdout import StdoutPipe
 from common.errors import ExitCode, VideoClientError
-from common.messages import OutputKind, SessionStatus
+from common.messages import LogEvent, OutputKind, SessionStatus
 
 if TYPE_CHECKING:
     from client.players.show import Show
@@ -123,11 +123,16 @@ class Run:
 
     def _heard(self, msg: object) -> None:
         self.reporter.heard(msg, self.client.session_id)
-        if not isinstance(msg, SessionStatus) or msg.session_id != self.client.session_id:
+        if (
+            not isinstance(msg, SessionStatus | LogEvent)
+            or msg.session_id != self.client.session_id
+        ):
             return
-        if self.show is not None:
-            self.show.heard(msg)
-        if self._unseen:
+        if isinstance(msg, SessionStatus):
+            if self.show is not None:
+                self.show.heard(msg)
+        elif self._unseen:
+            # After its first words, which are that it starts.
             self._unseen = False
             self.reporter.word("plays without a picture; --player browser shows it in a page")
 

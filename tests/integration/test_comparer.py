@@ -24,9 +24,21 @@ def given(asked: dict[str, Any]) -> Callable[[], tuple[dict[str, Any], dict[str,
     return lambda: (asked, MEASURED)
 
 
+class Comparers(list[Comparer]):
+    """All that were made in a test, and the processes they run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Fixtures of the whole session have children, too.
+        self._others = set(psutil.Process().children())
+
+    def simulations(self) -> list[psutil.Process]:
+        return [child for child in psutil.Process().children() if child not in self._others]
+
+
 @pytest.fixture
-def comparers() -> Iterator[list[Comparer]]:
-    made: list[Comparer] = []
+def comparers() -> Iterator[Comparers]:
+    made = Comparers()
     yield made
     for comparer in made:
         comparer.stop()
@@ -37,12 +49,7 @@ def a_comparer(made: list[Comparer], **options: Any) -> Comparer:
     return made[-1]
 
 
-def simulations() -> list[psutil.Process]:
-    found: list[psutil.Process] = psutil.Process().children()
-    return found
-
-
-def test_three_policies_are_played_beside_what_was_measured(comparers: list[Comparer]) -> None:
+def test_three_policies_are_played_beside_what_was_measured(comparers: Comparers) -> None:
     comparer = a_comparer(comparers)
     assert comparer.state()["state"] == "idle"
     comparer.start("s1", given(a_request().model_dump()))
@@ -52,39 +59,39 @@ def test_three_policies_are_played_beside_what_was_measured(comparers: list[Comp
     result = state["result"]
     assert [p["policy"] for p in result["policies"]] == ["deadline", "score", "round_robin"]
     assert result["measured"] == MEASURED
-    assert simulations() == []
+    assert comparers.simulations() == []
 
 
-def test_what_cannot_be_played_is_told_by_its_field(comparers: list[Comparer]) -> None:
+def test_what_cannot_be_played_is_told_by_its_field(comparers: Comparers) -> None:
     comparer = a_comparer(comparers)
     comparer.start("s1", given(a_request().model_dump() | {"span_sec": -1}))
     wait_until(lambda: comparer.state()["state"] == "failed", 30)
     assert "span_sec" in comparer.state()["error"]
 
 
-def test_one_at_a_time_and_none_after_the_end(comparers: list[Comparer]) -> None:
+def test_one_at_a_time_and_none_after_the_end(comparers: Comparers) -> None:
     comparer = a_comparer(comparers, command=IDLE)
     comparer.start("s1", given({}))
     with pytest.raises(Busy):
         comparer.start("s1", given({}))
     comparer.stop()
-    assert simulations() == []
+    assert comparers.simulations() == []
     with pytest.raises(Busy):
         comparer.start("s1", given({}))
 
 
-def test_a_simulation_that_takes_too_long_is_ended(comparers: list[Comparer]) -> None:
+def test_a_simulation_that_takes_too_long_is_ended(comparers: Comparers) -> None:
     comparer = a_comparer(comparers, command=IDLE, limit_sec=0.2)
     comparer.start("s1", given({}))
     wait_until(lambda: comparer.state()["state"] == "failed")
     assert "0.2 s" in comparer.state()["error"]
-    assert simulations() == []
+    assert comparers.simulations() == []
 
 
-def test_a_simulation_that_dies_is_told_and_another_may_follow(comparers: list[Comparer]) -> None:
+def test_a_simulation_that_dies_is_told_and_another_may_follow(comparers: Comparers) -> None:
     comparer = a_comparer(comparers, command=IDLE)
     comparer.start("s1", given({}))
-    simulations()[0].kill()
+    comparers.simulations()[0].kill()
     wait_until(lambda: comparer.state()["state"] == "failed")
     assert "signal 9" in comparer.state()["error"]
     comparer.start("s1", given({}))
@@ -108,7 +115,7 @@ def test_the_simulation_ends_when_whoever_asked_was_killed() -> None:
         process.communicate()
 
 
-def test_as_much_as_a_request_may_hold_stays_within_the_limits(comparers: list[Comparer]) -> None:
+def test_as_much_as_a_request_may_hold_stays_within_the_limits(comparers: Comparers) -> None:
     chunks = [
         {"number": n, "size_bytes": 500_000, "duration_sec": 1.5, "holders": [0, 1], "parts": []}
         for n in range(400)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any, Literal
 
 from bench.stack import KINDS, PROJECT_DIR, WORKER, client_environment, short_dir, standing_stack
 from bench.stage import VIDEO_ID, AppliedFault, Show, Stage
+from cluster.ports import free_port
 
 # A run is cut off after this many times the film's length.
 LIMIT_RATIO = 4.0
@@ -120,7 +120,7 @@ def _standing(client: Client, stage: Stage, folder: Path) -> Iterator[list[int]]
         return
     environment = client_environment(str(folder))
     environment["METADATA_SERVICE_URL"] = stage.cluster.metadata_url
-    environment["DASHBOARD_PORT"] = str(_free_port())
+    environment["DASHBOARD_PORT"] = str(free_port())
     run_dir = folder / "vstack" / "shared"
     run_dir.mkdir(parents=True, mode=0o700)
     kinds = [kind for kind in KINDS if kind != WORKER] + [WORKER] * client.workers
@@ -139,13 +139,6 @@ def _wait_quiet(pids: Sequence[int]) -> None:
         before_sec, used_sec = used_sec, sum(map(_cpu_sec, pids))
         if used_sec - before_sec <= _QUIET_RATIO * _QUIET_STEP_SEC:
             return
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def _command(client: Client, show: Show, folder: Path) -> list[str]:

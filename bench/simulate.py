@@ -22,12 +22,10 @@ from bench.setting import occasion, write_measured
 from bench.supplies import full_speed_total_sec, optimum_of
 from buffer.commands import SessionOptions
 from common.messages import Policy
+from simulation.comparison import PATIENCE_FILMS, PATIENCE_SEC
 from simulation.viewer import Viewer
 from simulation.world import MonitorMode, NodePlan, World
 
-# A run that takes this much longer than the film has failed.
-PATIENCE_FILMS = 4.0
-PATIENCE_SEC = 60.0
 _STDOUT = Path("-")
 
 

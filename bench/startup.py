@@ -66,15 +66,7 @@ def _start(
 ) -> Start:
     before = {url: len(store.requests(url)) for url in store.node_urls}
     metadata.asked_unix_sec.clear()
-    command = [
-        sys.executable,
-        "main.py",
-        VIDEO_ID,
-        "--player",
-        "none",
-        "--metadata-url",
-        metadata.url,
-    ]
+    command = [sys.executable, "main.py", VIDEO_ID, "--metadata-url", metadata.url]
     command += ["--player", "none", "--no-pace", "--quiet", *(["--private"] if private else [])]
     began_unix_sec = time.time()
     done = subprocess.run(

@@ -1,19 +1,23 @@
 """`python -m chaos`: play a film many times while processes and nodes are killed, stopped and broken.
 
-Exit codes: 0 every run came through, 1 one did not (its seed plays it again: `--runs 1 --seed N`), 2 wrong arguments.
+Exit codes: 0 every run came through, 1 one did not (its seed plays it again: `--runs 1 --seed N`), 2 wrong arguments,
+130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 from chaos.judging import Run, Tally
-from chaos.lane import Lane
+from chaos.lane import Lane, Stopped
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,9 +37,19 @@ def main(argv: list[str] | None = None) -> int:
         for lane in range(arguments.lanes)
     ]
 
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+
     def lane(runs: int) -> None:
-        with tempfile.TemporaryDirectory(prefix="vc-") as folder, Lane(Path(folder)) as made:
+        with (
+            tempfile.TemporaryDirectory(prefix="vc-") as folder,
+            Lane(Path(folder), stopping) as made,
+            suppress(Stopped),
+        ):
             for _ in range(runs):
+                if stopping.is_set():
+                    return
                 run = made.play(next(seeds))
                 tally.runs.append(run)
                 _say(run)
@@ -44,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
         for ended in [pool.submit(lane, runs) for runs in shares if runs]:
             ended.result()
     print("\n".join(tally.lines()))
+    if stopping.is_set():
+        return 130
     return 0 if tally.right == len(tally.runs) == arguments.runs else 1
 
 

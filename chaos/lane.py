@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from chaos.film import picture_sums
 from chaos.judging import Run, agreeing
 from chaos.schedule import Strike, strikes
 from cluster import EmbeddedCluster, LinkProfile
+from cluster.ports import free_port
 from cluster.sample import make_sample_film
 
 ROOT = Path(__file__).resolve().parents[1]
+LEASH = ROOT / "client" / "players" / "leash.py"
 FILM = "film"
 FILM_SEC = 16
 BITRATE_BPS = 600_000
@@ -40,15 +43,18 @@ BUFFER = {"TARGET_BUFFER_SEC": "8", "LOW_WATER_MARK_SEC": "4"}
 LIMIT_SEC = 120.0
 GONE_SEC = 10.0
 POLL_SEC = 0.02
-# Never set: nothing here has a loop with timers.
-_PAUSE = threading.Event()
+
+
+class Stopped(Exception):
+    """We are to end before the film does."""
 
 
 class Lane:
-    """A store, a film in it, and a folder for what is made of it."""
+    """A store, a film in it, and a folder for what is made of it; `stopping` ends the film that plays."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stopping: threading.Event) -> None:
         self._folder = folder
+        self._stopping = stopping
         self._cluster = EmbeddedCluster(len(LINKS), folder / "store", LINKS)
         self._expected: list[int] = []
 
@@ -66,15 +72,15 @@ class Lane:
         self._cluster.stop()
 
     def play(self, seed: int) -> Run:
-        """Play the film once under the strikes of a seed."""
+        """Play the film once under the strikes of a seed; raises Stopped."""
         struck = strikes(seed, until_sec=FILM_SEC * 0.8, nodes=len(LINKS), workers=WORKERS)
         # Short: the addresses of UNIX sockets are.
         home = self._folder / "r"
         home.mkdir()
         output = home / "film.mp4"
         try:
-            with _Viewer(home, self._cluster.metadata_url, output) as viewer:
-                _Hands(viewer, self._cluster).strike(struck)
+            with _Viewer(home, self._cluster.metadata_url, output, self._stopping) as viewer:
+                _Hands(viewer, self._cluster, self._stopping).strike(struck)
                 back_sec = viewer.away.ended()
                 exit_code, summary = viewer.finish()
             left = viewer.left_processes()
@@ -109,22 +115,27 @@ def _pictures(path: Path) -> list[int]:
 class _Viewer:
     """`python main.py` in a folder of its own."""
 
-    def __init__(self, home: Path, metadata_url: str, output: Path) -> None:
+    def __init__(
+        self, home: Path, metadata_url: str, output: Path, stopping: threading.Event
+    ) -> None:
         self._home = home
+        self._stopping = stopping
         self._out, self._err = home / "out", home / "err"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VSTACK_")}
         environment |= {
             "XDG_RUNTIME_DIR": str(home),
             "XDG_CONFIG_HOME": str(home),
             "METADATA_SERVICE_URL": metadata_url,
-            "DASHBOARD_PORT": str(_free_port()),
+            "DASHBOARD_PORT": str(free_port()),
             "WORKERS": str(WORKERS),
             **BUFFER,
         }
-        command = [sys.executable, "main.py", FILM, "--json", "--dashboard", "--private"]
+        # However we end, it does not outlive us.
+        command = [sys.executable, str(LEASH), str(os.getpid()), sys.executable, "main.py", FILM]
+        command += ["--json", "--dashboard", "--private", "--output", str(output)]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [*command, "--output", str(output)],
+                command,
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -132,19 +143,19 @@ class _Viewer:
                 stderr=err,
                 start_new_session=True,
             )
-        self.away = _Away(self)
+        self.away = _Away(self, stopping)
 
     def __enter__(self) -> _Viewer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(GONE_SEC)
-        for process in self._processes() if self.process.poll() is None else ():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        if not self.running:
+            return
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(GONE_SEC)
+        if self.running:
+            _kill(self._processes())
         self.process.wait()
 
     @property
@@ -163,11 +174,12 @@ class _Viewer:
         return sorted(found, key=lambda child: child.pid)
 
     def finish(self) -> tuple[int, dict[str, Any]]:
-        """Wait for the end; return the exit code and the summary."""
-        try:
-            code = self.process.wait(LIMIT_SEC)
-        except subprocess.TimeoutExpired:
-            code = -1
+        """Wait for the end; return the exit code, -1 when it takes too long, and the summary; raises Stopped."""
+        deadline_sec = time.monotonic() + LIMIT_SEC
+        while self.running and time.monotonic() < deadline_sec:
+            if self._stopping.wait(POLL_SEC):
+                raise Stopped
+        code = -1 if self.process.returncode is None else self.process.returncode
         lines = self._out.read_text("utf-8", "replace").splitlines()
         try:
             last = json.loads(lines[-1]) if lines else {}
@@ -183,10 +195,8 @@ class _Viewer:
         """Return what still runs of it a while after its end, and end that."""
         deadline_sec = time.monotonic() + GONE_SEC
         while (left := self._processes()) and time.monotonic() < deadline_sec:
-            _PAUSE.wait(POLL_SEC)
-        for process in left:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+            self._stopping.wait(POLL_SEC)
+        _kill(left)
         return [str(process) for process in left]
 
     def _processes(self) -> list[psutil.Process]:
@@ -201,8 +211,9 @@ class _Viewer:
 class _Away:
     """How long killed processes were away: until another of their kind runs beside those that were left."""
 
-    def __init__(self, viewer: _Viewer) -> None:
+    def __init__(self, viewer: _Viewer, stopping: threading.Event) -> None:
         self._viewer = viewer
+        self._stopping = stopping
         self._open: list[tuple[str, float, frozenset[int]]] = []
         self._ended: list[tuple[str, float]] = []
 
@@ -221,35 +232,45 @@ class _Away:
 
     def ended(self) -> list[tuple[str, float]]:
         """Wait for those that are still away, as long as the film plays; return all."""
-        while self._open and self._viewer.running:
+        while self._open and self._viewer.running and not self._stopping.wait(POLL_SEC):
             self.look()
-            _PAUSE.wait(POLL_SEC)
         return self._ended
 
 
 class _Hands:
     """Does to processes and nodes what a schedule says."""
 
-    def __init__(self, viewer: _Viewer, cluster: EmbeddedCluster) -> None:
+    def __init__(
+        self, viewer: _Viewer, cluster: EmbeddedCluster, stopping: threading.Event
+    ) -> None:
         self._viewer = viewer
         self._cluster = cluster
+        self._stopping = stopping
         self._stopped: list[tuple[float, psutil.Process]] = []
 
     def strike(self, schedule: tuple[Strike, ...]) -> None:
-        """Do all of it, as long as the film plays."""
+        """Do all of it, as long as the film plays; nothing is left stopped."""
         started_sec = time.monotonic()
         waiting = list(schedule)
-        while (waiting or self._stopped) and self._viewer.running:
-            now_sec = time.monotonic() - started_sec
-            for end_sec, process in list(self._stopped):
-                if now_sec >= end_sec:
-                    self._stopped.remove((end_sec, process))
-                    with suppress(psutil.NoSuchProcess):
-                        process.send_signal(signal.SIGCONT)
-            while waiting and waiting[0].at_sec <= now_sec:
-                self._do(waiting.pop(0), now_sec)
-            self._viewer.away.look()
-            _PAUSE.wait(POLL_SEC)
+        try:
+            while (waiting or self._stopped) and self._viewer.running:
+                now_sec = time.monotonic() - started_sec
+                self._wake(now_sec)
+                while waiting and waiting[0].at_sec <= now_sec:
+                    self._do(waiting.pop(0), now_sec)
+                self._viewer.away.look()
+                if self._stopping.wait(POLL_SEC):
+                    return
+        finally:
+            self._wake(math.inf)
+
+    def _wake(self, now_sec: float) -> None:
+        """Let those go on whose time is over."""
+        for end_sec, process in list(self._stopped):
+            if now_sec >= end_sec:
+                self._stopped.remove((end_sec, process))
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGCONT)
 
     def _do(self, strike: Strike, now_sec: float) -> None:
         if strike.blow == "fault":
@@ -269,8 +290,7 @@ class _Hands:
                 self._stopped.append((now_sec + strike.for_sec, process))
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

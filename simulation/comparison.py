@@ -5,15 +5,15 @@ No I/O, no clock; all randomness comes from the seed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from buffer.commands import SessionOptions
-from common.manifest import Manifest, parse_manifest
+from common.manifest import Manifest
+from simulation.manifests import Outline, manifest_of
 from simulation.request import POLICIES, PolicyName, Request
 from simulation.round_robin import RoundRobin
-from simulation.viewer import VIDEO_ID, Viewer
+from simulation.viewer import Viewer
 from simulation.world import Decider, MonitorMode, NodePlan, World
 
 # A film that takes so much longer than itself has failed.
@@ -22,7 +22,6 @@ PATIENCE_SEC = 60.0
 # The chart is no wider.
 MAX_POINTS = 300
 SEED = 1
-_NO_CHECKSUM = "0" * 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,40 +72,16 @@ def film_of(request: Request) -> Film:
 
 
 def _manifest(request: Request) -> Manifest:
-    chunks = []
     urls = [node.url for node in request.nodes]
-    for number, chunk in enumerate(request.chunks):
-        name = f"{VIDEO_ID}-{number:05}"
-        told: dict[str, object] = {
-            "chunk_id": name,
-            "sequence_num": number,
-            "size_bytes": chunk.size_bytes,
-            "checksum": _NO_CHECKSUM,
-        }
-        if chunk.parts:
-            told["redundancy_mode"] = "erasure_coding"
-            told["fragments"] = [
-                {
-                    "fragment_id": f"{name}-{part}",
-                    "fragment_index": part,
-                    "node_url": urls[place],
-                    "size_bytes": -(-chunk.size_bytes // 3),
-                    "checksum": _NO_CHECKSUM,
-                }
-                for place, part in zip(chunk.holders, chunk.parts, strict=True)
-            ]
-        else:
-            told["replicas"] = [urls[place] for place in chunk.holders]
-        chunks.append(told)
-    length_sec = sum(chunk.duration_sec for chunk in request.chunks)
-    fields = {
-        "video_id": VIDEO_ID,
-        "duration_sec": length_sec,
-        "chunk_duration_sec": length_sec / len(chunks),
-        "total_chunks": len(chunks),
-        "chunks": chunks,
-    }
-    return parse_manifest(json.dumps(fields).encode(), video_id=VIDEO_ID)
+    chunks = [
+        Outline(
+            size_bytes=chunk.size_bytes,
+            holders=[urls[place] for place in chunk.holders],
+            parts=chunk.parts,
+        )
+        for chunk in request.chunks
+    ]
+    return manifest_of(chunks, sum(chunk.duration_sec for chunk in request.chunks))
 
 
 def compare(
@@ -139,9 +114,7 @@ def play(
         decider=decider,
     )
     world.agenda.run(film.begin_sec, lambda: False)
-    options = film.options
-    if policy != "round_robin":
-        options = _with_policy(options, policy)
+    options = film.options if policy == "round_robin" else replace(film.options, policy=policy)
     viewer = Viewer(
         world, film.manifest, options, command_sec=0.0, durations_sec=film.durations_sec
     )
@@ -162,15 +135,6 @@ def play(
         stalled_sec=playback.stalled_sec(world.now_sec),
         step_sec=step,
         level_sec=thinned,
-    )
-
-
-def _with_policy(options: SessionOptions, policy: PolicyName) -> SessionOptions:
-    return SessionOptions(
-        target_buffer_sec=options.target_buffer_sec,
-        low_water_mark_sec=options.low_water_mark_sec,
-        start_playback_sec=options.start_playback_sec,
-        policy="score" if policy == "score" else "deadline",
     )
 
 

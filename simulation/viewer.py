@@ -28,7 +28,6 @@ from common.messages import ChunkSpec, ChunkTrouble, Demand
 from simulation.world import World
 
 SESSION_ID = "s1"
-VIDEO_ID = "film"
 TICK_SEC = 0.05
 DEMAND_SEC = 1.0
 TRAFFIC_SEC = 0.25

@@ -19,6 +19,7 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR))
 
 from cluster import EmbeddedCluster  # noqa: E402
+from cluster.ports import free_port  # noqa: E402
 from cluster.state import ClusterError  # noqa: E402
 
 DATA_DIR = PROJECT_DIR / ".data" / "demo"
@@ -87,19 +88,11 @@ def _add_sample() -> int:
 def _play(metadata_url: str, seconds: float | None) -> int:
     port = int(os.environ.get("DASHBOARD_PORT") or DASHBOARD_PORT)
     if not _is_free(port):
-        port = _free_port()
+        port = free_port()
     address = f"http://localhost:{port}"
     print(f"Playing {VIDEO_ID}. Dashboard: {address} (Ctrl-C stops everything)", flush=True)
-    command = [
-        sys.executable,
-        "main.py",
-        VIDEO_ID,
-        "--player",
-        "none",
-        "--metadata-url",
-        metadata_url,
-    ]
-    command += ["--private", "--dashboard"]
+    command = [sys.executable, "main.py", VIDEO_ID, "--metadata-url", metadata_url]
+    command += ["--player", "none", "--private", "--dashboard"]
     if seconds is not None:
         command += ["--stop-after", f"{seconds:g}"]
     player = subprocess.Popen(
@@ -134,13 +127,6 @@ def _is_free(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
             return True
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from cluster import EmbeddedCluster
+from cluster.ports import free_port
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 DATA_DIR = PROJECT_DIR / ".data" / "screenshot"
@@ -99,21 +99,19 @@ class Transferred:
 @contextlib.contextmanager
 def playing() -> Iterator[Stage]:
     """Play the film from three unequal nodes until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with EmbeddedCluster(3, DATA_DIR, profile="demo") as store:
         store.run("sample")
-        command = [
-            sys.executable,
-            "main.py",
-            VIDEO_ID,
+        command = [sys.executable, "main.py", VIDEO_ID, "--metadata-url", store.metadata_url]
+        command += [
             "--player",
             "none",
-            "--metadata-url",
-            store.metadata_url,
+            "--private",
+            "--dashboard",
+            "--quiet",
+            "--stop-after",
+            f"{PLAY_SEC:g}",
         ]
-        command += ["--private", "--dashboard", "--quiet", "--stop-after", f"{PLAY_SEC:g}"]
         environment = {**os.environ, "DASHBOARD_PORT": str(port)}
         player = subprocess.Popen(command, cwd=PROJECT_DIR, env=environment)
         try:

@@ -12,7 +12,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from typing import Any
 import requests
 
 from bench.clients.viewing import ROUND_PAUSE_SEC, Viewing
+from cluster.ports import free_port
 from common.messages import ChunkSpec
 
 POLL_SEC = 0.02
@@ -115,7 +115,7 @@ def running_aria2(work_dir: Path, options: dict[str, str]) -> Iterator[Aria2]:
     if program is None:
         raise Aria2Missing("aria2c is not on the PATH")
     secret = secrets.token_hex(16)
-    port = _free_port()
+    port = free_port()
     lines = {
         "enable-rpc": "true",
         "rpc-listen-port": str(port),
@@ -166,10 +166,3 @@ def _wait_ready(aria2: Aria2, child: subprocess.Popen[bytes]) -> None:
             if child.poll() is not None or time.monotonic() > deadline_sec:
                 raise RuntimeError("aria2c does not start") from error
             time.sleep(0.01)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("monitor", "scheduler", "buffer", "dashboard")
 PRODUCT = (*PARTS, "common", "client", "simulation")
-NOT_PRODUCT = {"cluster", "bench", "tests", "tools"}
+NOT_PRODUCT = {"cluster", "bench", "chaos", "tests", "tools"}
 # The only places that put the parts together.
 JOINTS = {"client", "main", "simulation"}
 ADDRESS_MAKERS = {"common/endpoints.py", "common/sockets.py"}

@@ -6,21 +6,17 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from cluster import EmbeddedCluster
 from cluster.sample import make_sample_film
 from tests.media_fixtures import Reading, read_film
 from tests.needs import needs
 from tests.process.support import (
     FILM_ID,
     FRAME_SEC,
-    LINKS,
     Command,
     Viewer,
     assert_same_film,
@@ -47,16 +43,6 @@ def film_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def film(film_path: Path) -> Reading:
     return read_film(film_path)
-
-
-@pytest.fixture(scope="module")
-def cluster(film_path: Path) -> Iterator[EmbeddedCluster]:
-    with (
-        tempfile.TemporaryDirectory(prefix="vc-", dir="/tmp") as folder,
-        EmbeddedCluster(3, folder, LINKS) as running,
-    ):
-        running.run("add", str(film_path), "--id", FILM_ID)
-        yield running
 
 
 def program_url(stream_url: str) -> str:

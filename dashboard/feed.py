@@ -17,10 +17,10 @@ from typing import Any
 from common.messages import ChunkMap, ChunkVerdict, RecentVerdicts, SessionStatus, Transfer
 from common.stack_state import Folded, Json
 from common.status import StatusModel, chunk_json
-
-# Whoever asks the feed for its history needs these too: they are exported from here as well.
 from dashboard.comparison import NothingToCompare, measured_of, request_of
 from dashboard.conditions import Conditions
+
+# Whoever asks the feed for its history needs these too: they are exported from here as well.
 from dashboard.history import HISTORY_SEC as HISTORY_SEC, Columns, History as History
 from dashboard.stories import ChunkStories
 

@@ -49,7 +49,7 @@ function connect() {
   };
   listen("status", (status) => {
     lastStatus = status;
-    byId("choose-form").hidden = !hasVideos || Boolean(status.recording);
+    offerVideos();
     drawStatus(status);
     followStatus(status);
     storiesOf(status.session_id, status.live && status.stack.running);
@@ -115,6 +115,11 @@ function seekTo(positionSec) {
   send({ action: "seek", position_sec: positionSec, session_id: lastStatus.session_id }, "control-result");
 }
 
+/** Show the choice of videos where there are any, and they can be played. */
+function offerVideos() {
+  byId("choose-form").hidden = !hasVideos || Boolean(lastStatus?.recording);
+}
+
 /** Fill the choice of videos from the store; without a store there is none. */
 async function loadVideos() {
   let videos = [];
@@ -125,7 +130,7 @@ async function loadVideos() {
     // The dashboard is away; the next time will do.
   }
   hasVideos = videos.length > 0;
-  byId("choose-form").hidden = !hasVideos || Boolean(lastStatus?.recording);
+  offerVideos();
   reconcile(
     byId("video-select"),
     videos.filter((video) => video.status !== "deleted"),
